@@ -1,0 +1,15 @@
+//! Compiles `proto/` with protox, so that no protoc has to be installed, and keeps the descriptor set for
+//! reflection and for the protobuf JSON mapping.
+
+use prost::Message as _;
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["bindery/v1/bundle.proto", "bindery/v1/resource.proto", "bindery/v1/decision.proto"];
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::write(out.join("bindery.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! bindery
+pub mod model;
+pub mod proto;

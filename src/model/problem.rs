@@ -1,0 +1,80 @@
+//! What is wrong with a piece of configuration, and where.
+
+use std::fmt;
+
+/// The kinds of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceKind {
+    /// One of the nine kinds of target.
+    Target(super::TargetKind),
+    /// A policy binding.
+    PolicyBinding,
+    /// A policy.
+    Policy,
+    /// A stage.
+    Stage,
+    /// A user.
+    User,
+    /// A group.
+    Group,
+    /// A reputation row.
+    ReputationScore,
+}
+
+impl ResourceKind {
+    /// The kind in a sentence.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Target(kind) => kind.noun(),
+            Self::PolicyBinding => "policy binding",
+            Self::Policy => "policy",
+            Self::Stage => "stage",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::ReputationScore => "reputation score",
+        }
+    }
+}
+
+/// Names a resource in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResourceName {
+    /// Its kind.
+    pub kind: ResourceKind,
+    /// Its id.
+    pub id: Box<str>,
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind.noun(), self.id)
+    }
+}
+
+/// A field by its path, such as `target.entitlement.name`; empty for the resource as a whole.
+pub type Field = std::borrow::Cow<'static, str>;
+
+/// One thing that is wrong with an update, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which resource of the update, counted from 0; absent when it is about a removal or the whole.
+    pub index: Option<usize>,
+    /// The resource, as far as it has a name.
+    pub resource: Option<ResourceName>,
+    /// The field at fault.
+    pub field: Field,
+    /// What is wrong and what to do: lower case, no full stop, user input in backticks.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(resource) = &self.resource {
+            write!(f, "{resource}: ")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
