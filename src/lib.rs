@@ -1,3 +1,4 @@
 //! bindery
 pub mod model;
 pub mod proto;
+pub mod sync;

@@ -1,0 +1,5 @@
+//! The only writers of the store: reading configuration from its sources, validating it as a whole, applying it.
+//!
+//! Must not know: the decision API.
+
+pub mod yaml;
