@@ -1,4 +1,5 @@
 //! bindery
 pub mod model;
+pub mod policy;
 pub mod proto;
 pub mod sync;
