@@ -2,4 +2,5 @@
 //!
 //! Must not know: the decision API.
 
+pub mod apply;
 pub mod yaml;

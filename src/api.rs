@@ -1,0 +1,5 @@
+//! The front doors: one module for each way to ask, and the conversions between messages and the model.
+//!
+//! Must not know: evaluation rules, where the configuration comes from.
+
+pub mod ask;

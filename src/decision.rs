@@ -1,0 +1,37 @@
+//! The core: what a question's answer is, given one revision of the configuration. Pure and synchronous.
+//!
+//! Must not know: protobuf, gRPC, async, clocks (time is an argument), where the configuration is kept.
+
+mod engine;
+mod lean;
+mod member;
+mod set;
+mod summary;
+
+pub use engine::{Answered, SetResult, Waiting};
+pub use lean::{Outcome, Unresolved, decide};
+pub use member::{Atom, Member, Standing};
+pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowFlags, RowSubject, TargetKey};
+pub use summary::summarize;
+
+use crate::model::TargetRef;
+use crate::policy::ReputationRows;
+use std::sync::Arc;
+
+/// What a decision reads of the configuration: one revision, which does not change meanwhile.
+pub trait View: ReputationRows {
+    /// The target of this name.
+    ///
+    /// # Errors
+    /// When there is none, or the name contradicts itself.
+    fn find(&self, target: &TargetRef) -> Result<TargetKey, Unresolved>;
+
+    /// The compiled bindings of a target; nothing for a key of another revision.
+    fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>>;
+
+    /// A row's subject side as people read it.
+    fn subject_text(&self, subject: RowSubject) -> String;
+}
+
+/// Measures how long a binding took, for explanations: nanoseconds since some fixed moment.
+pub type Ticks<'a> = &'a dyn Fn() -> u64;

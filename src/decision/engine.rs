@@ -1,0 +1,307 @@
+//! One target: evaluates its binding set, after the rules of "One target" in the semantics.
+//!
+//! Order of work: static bindings first, since they cost nanoseconds, then policies that answer at once, and only
+//! then those that have to be waited for. Results and messages stand in binding order all the same.
+//! Must not know: what the target leans on.
+
+use super::{BindingSet, Bound, BoundSubject, Member, TargetKey, Ticks, View};
+use crate::model::{BindingReport, Mode, Question, SkipReason, Timestamp};
+use crate::policy::{Deferred, Evaluation, Input, Verdict};
+use smallvec::SmallVec;
+use std::time::Duration;
+
+/// A policy that has to be waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// Whose binding it is.
+    pub target: TargetKey,
+    /// Which binding: the index of its row.
+    pub row: u32,
+    /// What has to happen.
+    pub deferred: Deferred,
+    /// After this long it counts as an error.
+    pub timeout: Duration,
+}
+
+/// What came of a policy that was waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// Whose binding it is.
+    pub target: TargetKey,
+    /// Which binding: the index of its row.
+    pub row: u32,
+    /// What it said, or its error.
+    pub verdict: Verdict,
+}
+
+/// What came of one binding set.
+#[derive(Debug, Default)]
+pub struct SetResult {
+    /// The outcome. Without a counted binding: the target's empty result.
+    pub passing: bool,
+    /// How many bindings counted.
+    pub counted: usize,
+    /// The earliest moment at which the outcome could change by itself.
+    pub valid_until: Option<Timestamp>,
+    /// Messages of the policies.
+    pub messages: Vec<Box<str>>,
+    /// The bindings, if asked for.
+    pub bindings: Vec<BindingReport>,
+    /// Not empty: the outcome is not known until these have answered.
+    pub waiting: Vec<Waiting>,
+}
+
+/// The parts of an evaluation that do not change from target to target.
+pub(super) struct Run<'a, V> {
+    pub(super) view: &'a V,
+    pub(super) question: &'a Question,
+    pub(super) member: &'a Member<'a>,
+    pub(super) answered: &'a [Answered],
+    pub(super) full: bool,
+    pub(super) report: bool,
+    pub(super) ticks: Option<Ticks<'a>>,
+}
+
+/// What came of one binding that takes part.
+struct Slot<'a> {
+    bound: &'a Bound,
+    expires: Option<Timestamp>,
+    state: State,
+    nanoseconds: u64,
+}
+
+enum State {
+    Skipped,
+    Static { raw: bool, result: bool },
+    Policy { verdict: Verdict, result: bool },
+    Waiting(Deferred),
+}
+
+impl State {
+    fn result(&self) -> Option<bool> {
+        match self {
+            Self::Static { result, .. } | Self::Policy { result, .. } => Some(*result),
+            Self::Skipped | Self::Waiting(_) => None,
+        }
+    }
+}
+
+impl<V: View> Run<'_, V> {
+    /// Evaluates one binding set.
+    pub(super) fn evaluate(&self, set: &BindingSet) -> SetResult {
+        let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
+        let mut decided = false;
+        for bound in &set.active {
+            let expires = if bound.expires {
+                set.rows.get(bound.row as usize).and_then(|row| row.expires)
+            } else {
+                None
+            };
+            if expires.is_some_and(|moment| moment <= self.question.context.now) {
+                continue;
+            }
+            let mut slot = Slot { bound, expires, state: State::Skipped, nanoseconds: 0 };
+            if !decided && bound.subject.is_static() {
+                self.timed(&mut slot, |run, bound| run.check_static(bound));
+                decided = self.decides(set.mode, &slot);
+            }
+            slots.push(slot);
+        }
+        for slot in slots.iter_mut().filter(|slot| !slot.bound.subject.is_static()) {
+            if decided {
+                break;
+            }
+            self.timed(slot, |run, bound| run.run_policy(set, bound));
+            decided = self.decides(set.mode, slot);
+        }
+        self.combine(set, &slots, decided)
+    }
+
+    fn timed(&self, slot: &mut Slot<'_>, work: impl FnOnce(&Self, &Bound) -> State) {
+        match self.ticks {
+            None => slot.state = work(self, slot.bound),
+            Some(ticks) => {
+                let start = ticks();
+                slot.state = work(self, slot.bound);
+                slot.nanoseconds = ticks().saturating_sub(start);
+            }
+        }
+    }
+
+    fn check_static(&self, bound: &Bound) -> State {
+        let raw = match bound.subject {
+            BoundSubject::User(user) => self.member.standing.is_user(user),
+            BoundSubject::Group(group) => self.member.standing.is_in(group),
+            BoundSubject::Policy(_) | BoundSubject::Missing(_) => false,
+        };
+        // "Not in group X" is no proof of anything about somebody unknown.
+        State::Static { raw, result: !self.member.anonymous && (raw != bound.negate) }
+    }
+
+    fn run_policy(&self, set: &BindingSet, bound: &Bound) -> State {
+        let earlier =
+            self.answered.iter().find(|answered| answered.target == set.key && answered.row == bound.row);
+        let verdict = match (earlier, &bound.subject) {
+            (Some(answered), _) => answered.verdict.clone(),
+            (None, BoundSubject::Policy(policy)) => {
+                let question = self.question;
+                let input =
+                    Input { person: self.member.person(), context: &question.context, reputation: self.view };
+                match policy.evaluate(&input) {
+                    Evaluation::Done(verdict) => verdict,
+                    Evaluation::Deferred(deferred) => return State::Waiting(deferred),
+                }
+            }
+            (None, BoundSubject::Missing(text)) => Verdict::error(text.clone()),
+            (None, BoundSubject::User(_) | BoundSubject::Group(_)) => Verdict::of(false),
+        };
+        let result = match &verdict.result {
+            Ok(passing) => *passing != bound.negate,
+            // A failure result is not flipped.
+            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.flags.failure_result()),
+        };
+        State::Policy { verdict, result }
+    }
+
+    /// Whether this result makes the rest unnecessary: a pass under any that no passing of time takes away.
+    fn decides(&self, mode: Mode, slot: &Slot<'_>) -> bool {
+        mode == Mode::Any
+            && !self.full
+            && !slot.bound.dry_run
+            && slot.state.result() == Some(true)
+            && slot.until().is_none()
+    }
+
+    fn combine(&self, set: &BindingSet, slots: &[Slot<'_>], decided: bool) -> SetResult {
+        let mut out = SetResult::default();
+        let mut waiting = Vec::new();
+        let mut counted: SmallVec<[(bool, Option<Timestamp>, Option<Timestamp>); 8]> = SmallVec::new();
+        for slot in slots {
+            match &slot.state {
+                State::Waiting(deferred) => waiting.push(self.waiting(set, slot.bound, deferred)),
+                State::Policy { verdict, .. } if !slot.bound.dry_run => match &verdict.result {
+                    Ok(_) => out.messages.extend(verdict.messages.iter().cloned()),
+                    Err(text) => out.messages.push(text.clone()),
+                },
+                _ => {}
+            }
+            if !slot.bound.dry_run {
+                out.counted += 1;
+                if let Some(result) = slot.state.result() {
+                    counted.push((result, slot.expires, slot.until()));
+                }
+            }
+        }
+        let any_passed = counted.iter().any(|(result, ..)| *result);
+        out.passing = match set.mode {
+            _ if out.counted == 0 => set.empty_result,
+            Mode::Any => any_passed,
+            Mode::All => counted.iter().all(|(result, ..)| *result),
+        };
+        // A pass under any stands whatever the others will say; everything else needs all messages.
+        if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
+            out.waiting = waiting;
+        }
+        out.valid_until = if decided { None } else { validity(set, out.passing, &counted) };
+        if self.report {
+            out.bindings = self.report(set, slots);
+        }
+        out
+    }
+
+    fn waiting(&self, set: &BindingSet, bound: &Bound, deferred: &Deferred) -> Waiting {
+        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, super::Row::timeout);
+        Waiting { target: set.key, row: bound.row, deferred: deferred.clone(), timeout }
+    }
+
+    fn report(&self, set: &BindingSet, slots: &[Slot<'_>]) -> Vec<BindingReport> {
+        let report = |(index, row): (usize, &super::Row)| {
+            let mut report = BindingReport {
+                id: row.id.clone(),
+                order: row.order,
+                subject: self.view.subject_text(row.subject).into(),
+                skipped: None,
+                raw_result: false,
+                negated: row.flags.negate(),
+                result: false,
+                dry_run: row.flags.dry_run(),
+                messages: Vec::new(),
+                error: None,
+                nanoseconds: 0,
+            };
+            let Some(slot) = slots.iter().find(|slot| slot.bound.row as usize == index) else {
+                let expired = row.flags.enabled();
+                report.skipped = Some(if expired { SkipReason::Expired } else { SkipReason::Disabled });
+                return report;
+            };
+            report.nanoseconds = slot.nanoseconds;
+            match &slot.state {
+                State::Skipped | State::Waiting(_) => report.skipped = Some(SkipReason::Decided),
+                State::Static { raw, result } => (report.raw_result, report.result) = (*raw, *result),
+                State::Policy { verdict, result } => {
+                    report.result = *result;
+                    report.messages.clone_from(&verdict.messages);
+                    match &verdict.result {
+                        Ok(raw) => report.raw_result = *raw,
+                        Err(text) => report.error = Some(text.clone()),
+                    }
+                }
+            }
+            report
+        };
+        set.rows.iter().enumerate().map(report).collect()
+    }
+}
+
+impl Slot<'_> {
+    /// When this binding's result could change: its policy says so, or it expires.
+    fn until(&self) -> Option<Timestamp> {
+        let policy = match &self.state {
+            State::Policy { verdict, .. } => verdict.valid_until,
+            _ => None,
+        };
+        earlier(policy, self.expires)
+    }
+}
+
+/// The earlier of two moments; absent means never.
+pub(super) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The later of two moments; absent means never, and never is later than all.
+fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.zip(b).map(|(a, b)| a.max(b))
+}
+
+/// The earliest moment at which the outcome could change by itself, never too late and, for expiries, not too early.
+///
+/// `counted` holds for each binding its result, its expiry, and the moment until which it says the same.
+fn validity(
+    set: &BindingSet,
+    passing: bool,
+    counted: &[(bool, Option<Timestamp>, Option<Timestamp>)],
+) -> Option<Timestamp> {
+    if counted.is_empty() {
+        return None;
+    }
+    // Bindings that hold the outcome up: passing ones under any, failing ones under all. While one of them lasts,
+    // the outcome does.
+    let holding = match set.mode {
+        Mode::Any => passing,
+        Mode::All => !passing,
+    };
+    if holding {
+        let held = counted.iter().filter(|(result, ..)| *result == passing).map(|(.., until)| *until);
+        return held.reduce(later).flatten();
+    }
+    // Otherwise every binding says the same: the outcome lasts until a policy says something else, or until all
+    // have expired and the empty result says something else.
+    let policies = counted.iter().filter(|(_, expires, until)| until != expires).map(|(.., until)| *until);
+    let first = policies.reduce(earlier).flatten();
+    let emptied = counted.iter().map(|(_, expires, _)| *expires).reduce(later).flatten();
+    if set.empty_result == passing { first } else { earlier(first, emptied) }
+}

@@ -1,0 +1,211 @@
+//! A whole question: the target and what it leans on, after "Targets that lean on others" in the semantics.
+//!
+//! Must not know: how a single binding set is evaluated.
+
+use super::engine::{Answered, Run, SetResult, Waiting, earlier};
+use super::{BindingSet, Lean, Member, Ticks, View, summarize};
+use crate::model::{
+    Answer, Context, Decision, Explain, FlowAuthentication, Question, Reason, Scope, TargetRef, TargetReport,
+};
+
+/// Why a question has no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// There is no such target.
+    #[error("there is no {} `{}` in the configuration", .0.kind().noun(), name_of(.0))]
+    NotFound(TargetRef),
+    /// The endpoint is not one of the application that the question names.
+    #[error("the RAC endpoint `{endpoint}` is not one of application `{application}`")]
+    OtherApplication {
+        /// The endpoint's id.
+        endpoint: Box<str>,
+        /// The application that the question names.
+        application: Box<str>,
+    },
+}
+
+fn name_of(target: &TargetRef) -> String {
+    match target {
+        TargetRef::Named(_, name) | TargetRef::RacEndpointOf { id: name, .. } => name.to_string(),
+        TargetRef::Entitlement { application, name } => format!("{application}/{name}"),
+    }
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The answer.
+    Decided(Answer),
+    /// These policies have to be waited for; then the question is asked again, with all that was answered.
+    Waiting(Vec<Waiting>),
+}
+
+/// Decides one question on one revision. `answered` holds what policies said that an earlier call had to wait for;
+/// `ticks` measures bindings for a full explanation.
+///
+/// # Errors
+/// When the question's target is not there.
+pub fn decide<V: View>(
+    view: &V,
+    question: &Question,
+    member: &Member<'_>,
+    answered: &[Answered],
+    ticks: Option<Ticks<'_>>,
+) -> Result<Outcome, Unresolved> {
+    let key = view.find(&question.target)?;
+    let gone = || Unresolved::NotFound(question.target.clone());
+    let set = view.binding_set(key).ok_or_else(gone)?;
+    let report = question.explain == Explain::Full;
+    let run = Run {
+        view,
+        question,
+        member,
+        answered,
+        full: question.full_evaluation || report,
+        report,
+        ticks: ticks.filter(|_| report),
+    };
+    let lean = if question.scope == Scope::TargetAlone { Lean::Nothing } else { set.lean };
+    let decided = match lean {
+        Lean::Nothing => Part::alone(&set, run.evaluate(&set)),
+        Lean::Needs(parent) => {
+            let parent = view.binding_set(parent).ok_or_else(gone)?;
+            needs(&run, &set, &parent)
+        }
+        Lean::Behind(group) => {
+            let group = view.binding_set(group).ok_or_else(gone)?;
+            behind(&run, &set, &group)
+        }
+        Lean::Authentication(demand) => {
+            if is_met(demand, member, &question.context) {
+                Part::alone(&set, run.evaluate(&set))
+            } else {
+                Part::without_bindings(&set, false, Reason::Authentication(demand))
+            }
+        }
+    };
+    Ok(match decided {
+        Ok(part) => Outcome::Decided(part.answer(question, member)),
+        Err(waiting) => Outcome::Waiting(waiting),
+    })
+}
+
+/// A target's outcome, or what has to be waited for.
+type Partial = Result<Part, Vec<Waiting>>;
+
+struct Part {
+    result: SetResult,
+    report: TargetReport,
+}
+
+impl Part {
+    fn alone(set: &BindingSet, result: SetResult) -> Partial {
+        let reason = if result.counted == 0 { Reason::NoBindings } else { Reason::Bindings };
+        Self::new(set, result, reason)
+    }
+
+    fn without_bindings(set: &BindingSet, passing: bool, reason: Reason) -> Partial {
+        Self::new(set, SetResult { passing, ..SetResult::default() }, reason)
+    }
+
+    fn new(set: &BindingSet, mut result: SetResult, reason: Reason) -> Partial {
+        if !result.waiting.is_empty() {
+            return Err(result.waiting);
+        }
+        let report = TargetReport {
+            kind: set.kind,
+            id: set.id.clone(),
+            name: set.name.clone(),
+            decision: Decision::from_pass(result.passing),
+            reason,
+            mode: set.mode,
+            bindings: std::mem::take(&mut result.bindings),
+            parents: Vec::new(),
+        };
+        Ok(Self { result, report })
+    }
+
+    fn below(mut self, parent: Self) -> Self {
+        self.report.parents.push(parent.report);
+        self
+    }
+
+    fn answer(self, question: &Question, member: &Member<'_>) -> Answer {
+        Answer {
+            decision: self.report.decision,
+            messages: self.result.messages,
+            valid_until: self.result.valid_until,
+            report: (question.explain != Explain::None).then(|| Box::new(self.report)),
+            subject_known: member.user.is_some(),
+        }
+    }
+}
+
+/// The parent must pass first; when it fails, its messages are the answer's.
+fn needs<V: View>(run: &Run<'_, V>, set: &BindingSet, parent: &BindingSet) -> Partial {
+    let parent = Part::alone(parent, run.evaluate(parent))?;
+    if !parent.result.passing {
+        let result = SetResult {
+            messages: parent.result.messages.clone(),
+            valid_until: parent.result.valid_until,
+            ..SetResult::default()
+        };
+        return Ok(Part::new(set, result, Reason::ParentFailed)?.below(parent));
+    }
+    let mut own = Part::alone(set, run.evaluate(set))?;
+    if own.result.passing {
+        own.result.valid_until = earlier(own.result.valid_until, parent.result.valid_until);
+    }
+    Ok(own.below(parent))
+}
+
+/// A pass of the access group is a pass; else the device's own bindings decide; without any, the group's failing
+/// result stands. A group without enabled bindings says nothing.
+fn behind<V: View>(run: &Run<'_, V>, set: &BindingSet, group: &BindingSet) -> Partial {
+    let group = Part::alone(group, run.evaluate(group))?;
+    if group.result.counted == 0 {
+        return Ok(Part::alone(set, run.evaluate(set))?.below(group));
+    }
+    let stands = |passing, reason| {
+        let result = SetResult {
+            passing,
+            messages: group.result.messages.clone(),
+            valid_until: group.result.valid_until,
+            ..SetResult::default()
+        };
+        Part::new(set, result, reason)
+    };
+    if group.result.passing {
+        return Ok(stands(true, Reason::AccessGroupPassed)?.below(group));
+    }
+    let mut own = Part::alone(set, run.evaluate(set))?;
+    if own.result.counted == 0 {
+        return Ok(stands(false, Reason::AccessGroupFailed)?.below(group));
+    }
+    if !own.result.passing {
+        own.result.valid_until = earlier(own.result.valid_until, group.result.valid_until);
+    }
+    Ok(own.below(group))
+}
+
+/// Whether somebody may enter a flow at all. Redirect, outpost and token are known from the context's
+/// `is_redirected`, `outpost` and `is_restored`, as authentik's planner names them.
+pub(super) fn is_met(demand: FlowAuthentication, member: &Member<'_>, context: &Context) -> bool {
+    let given = |key| context.values.get(key).is_some_and(crate::model::Value::is_truthy);
+    match demand {
+        FlowAuthentication::None => true,
+        FlowAuthentication::RequireAuthenticated => !member.anonymous,
+        FlowAuthentication::RequireUnauthenticated => member.anonymous,
+        FlowAuthentication::RequireSuperuser => !member.anonymous && member.is_superuser,
+        FlowAuthentication::RequireRedirect => given("is_redirected"),
+        FlowAuthentication::RequireOutpost => given("outpost"),
+        FlowAuthentication::RequireToken => given("is_restored"),
+    }
+}
+
+impl Answer {
+    /// One sentence that a help desk can read out; empty when the question asked for no explanation.
+    pub fn summary(&self, member: &Member<'_>) -> String {
+        self.report.as_deref().map_or_else(String::new, |report| summarize(report, member))
+    }
+}
