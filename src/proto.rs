@@ -2,6 +2,8 @@
 //!
 //! Must not know: what a message means. Meaning is given in `sync` (resources) and `api` (questions and answers).
 
+pub mod value;
+
 /// Package `bindery.v1`.
 #[expect(
     unused_qualifications,

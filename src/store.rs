@@ -3,10 +3,25 @@
 //!
 //! Must not know: who writes, who asks.
 
-use crate::decision::{BindingSet, Member, RowSubject, TargetKey, Unresolved, View};
-use crate::model::{ReputationScore, Subject, TargetRef};
-use crate::policy::ReputationRows;
-use std::sync::Arc;
+mod atoms;
+mod directory;
+mod draft;
+mod hot;
+mod reputation;
+mod snapshot;
+
+pub use draft::{Change, Changed, Upsert};
+pub use hot::HotStats;
+pub use snapshot::{Counts, Snapshot};
+
+use crate::decision::{Lean, Row, TargetKey};
+use crate::model::{Policy, Problem, Target};
+use crate::policy::Compiled;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A persistent map: a copy costs nothing, and a change costs what changed.
+type Map<K, V> = imbl::GenericHashMap<K, V, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
 
 /// Whose word counts on the groups of a user that the directory knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,58 +50,70 @@ impl Default for Settings {
     }
 }
 
-/// Holds the configuration in force. Readers never wait for the writer.
-#[derive(Debug)]
-pub struct Store {}
+/// A target with what its references resolved to and its bindings.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetEntry {
+    pub(crate) key: TargetKey,
+    pub(crate) target: Target,
+    pub(crate) lean: Lean,
+    /// For a flow-stage binding: its flow and its stage.
+    pub(crate) placed: Option<(TargetKey, u32)>,
+    /// In the order of evaluation.
+    pub(crate) rows: Arc<[Row]>,
+}
 
-/// One revision of the configuration. Never changes.
+/// A policy with its compiled form.
 #[derive(Debug)]
-pub struct Snapshot {}
+pub(crate) struct PolicyEntry {
+    pub(crate) key: u32,
+    pub(crate) policy: Policy,
+    pub(crate) compiled: Arc<Compiled>,
+}
+
+/// Holds the configuration in force. Readers never wait for the writer: they take the pointer to the snapshot in
+/// force and keep it for as long as their question lasts.
+#[derive(Debug)]
+pub struct Store {
+    current: ArcSwap<Snapshot>,
+    /// One writer at a time, so that none derives from a revision that is no longer in force.
+    writer: Mutex<()>,
+}
 
 impl Store {
     /// An empty store, at revision 0: no configuration yet.
-    pub fn new(_settings: Settings) -> Self {
-        Self {}
+    pub fn new(settings: Settings) -> Self {
+        Self { current: ArcSwap::from_pointee(Snapshot::empty(settings)), writer: Mutex::new(()) }
     }
 
     /// The revision in force, for one question or one batch.
     pub fn load(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot {})
-    }
-}
-
-impl Snapshot {
-    /// The revision; 0: no configuration yet.
-    pub fn revision(&self) -> u64 {
-        0
+        self.current.load_full()
     }
 
-    /// Resolves the subject of a question against the directory.
-    pub fn member<'a>(&self, subject: &'a Subject) -> Member<'a> {
-        Member {
-            claimed: subject,
-            user: None,
-            standing: Arc::default(),
-            anonymous: subject.anonymous,
-            is_superuser: false,
+    /// How the hot set is doing.
+    pub fn hot_stats(&self) -> HotStats {
+        self.current.load().hot_stats()
+    }
+
+    /// Puts a change into force as the next revision, or nothing of it. One that changes nothing keeps the revision,
+    /// except for the first, which makes revision 1.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the change.
+    pub fn update(&self, change: Change) -> Result<Changed, Vec<Problem>> {
+        // A writer that panicked has published nothing, so the lock protects nothing that could be half done.
+        let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = self.load();
+        let (next, changed) = draft::derive(&base, change)?;
+        if let Some((next, touched)) = next {
+            self.current.store(Arc::new(next));
+            base.drop_hot(&touched);
         }
-    }
-}
-
-impl ReputationRows for Snapshot {
-    fn visit(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
-}
-
-impl View for Snapshot {
-    fn find(&self, target: &TargetRef) -> Result<TargetKey, Unresolved> {
-        Err(Unresolved::NotFound(target.clone()))
+        Ok(changed)
     }
 
-    fn binding_set(&self, _: TargetKey) -> Option<Arc<BindingSet>> {
-        None
-    }
-
-    fn subject_text(&self, _: RowSubject) -> String {
-        String::new()
+    /// What would be wrong with a change, without putting it into force.
+    pub fn examine(&self, change: Change) -> Vec<Problem> {
+        draft::examine(&self.load(), change)
     }
 }

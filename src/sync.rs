@@ -3,4 +3,5 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+mod convert;
 pub mod yaml;

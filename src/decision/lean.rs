@@ -12,7 +12,7 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
     /// There is no such target.
-    #[error("there is no {} `{}` in the configuration", .0.kind().noun(), name_of(.0))]
+    #[error("there is no {} `{}` in the configuration", .0.kind().noun(), .0.name())]
     NotFound(TargetRef),
     /// The endpoint is not one of the application that the question names.
     #[error("the RAC endpoint `{endpoint}` is not one of application `{application}`")]
@@ -22,13 +22,6 @@ pub enum Unresolved {
         /// The application that the question names.
         application: Box<str>,
     },
-}
-
-fn name_of(target: &TargetRef) -> String {
-    match target {
-        TargetRef::Named(_, name) | TargetRef::RacEndpointOf { id: name, .. } => name.to_string(),
-        TargetRef::Entitlement { application, name } => format!("{application}/{name}"),
-    }
 }
 
 /// What came of a question.

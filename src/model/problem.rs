@@ -65,6 +65,8 @@ pub struct Problem {
     pub field: Field,
     /// What is wrong and what to do: lower case, no full stop, user input in backticks.
     pub message: String,
+    /// For a dangling reference: the name that is not there.
+    pub missing: Option<Box<str>>,
 }
 
 impl fmt::Display for Problem {

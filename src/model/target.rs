@@ -1,6 +1,7 @@
 //! Targets: the nine kinds of object that a question can be about, how they are named, and stages.
 
 use super::{Id, Mode, Value};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -107,16 +108,20 @@ impl TargetRef {
             Self::RacEndpointOf { .. } => TargetKind::RacEndpoint,
         }
     }
+
+    /// The name without the kind: `grafana`, or `grafana/admin` for an entitlement of an application.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Named(_, name) | Self::RacEndpointOf { id: name, .. } => Cow::Borrowed(name),
+            Self::Entitlement { application, name } => Cow::Owned(format!("{application}/{name}")),
+        }
+    }
 }
 
 /// `kind/name`, and `entitlement/application/name` for an entitlement of an application.
 impl fmt::Display for TargetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(kind, name) => write!(f, "{}/{name}", kind.name()),
-            Self::Entitlement { application, name } => write!(f, "entitlement/{application}/{name}"),
-            Self::RacEndpointOf { id, .. } => write!(f, "rac_endpoint/{id}"),
-        }
+        write!(f, "{}/{}", self.kind().name(), self.name())
     }
 }
 

@@ -2,9 +2,14 @@
 //!
 //! Must not know: where the update came from.
 
+use super::convert;
 use crate::model::{Problem, ResourceName};
 use crate::proto::v1;
-use crate::store::Store;
+use crate::store::{Change, Changed, Store, Upsert};
+use std::collections::HashSet;
+
+/// The most problems that are reported at once; more would help nobody.
+const MAX_PROBLEMS: usize = 1_000;
 
 /// A change of the configuration.
 #[derive(Clone, Debug)]
@@ -15,27 +20,238 @@ pub enum Update {
     Delta {
         /// Resources to add or to replace.
         upserts: Vec<v1::Resource>,
-        /// Resources to remove.
+        /// Resources to remove. One that is not there is no error, since a removal may come twice.
         removals: Vec<ResourceName>,
     },
 }
 
 /// What an update did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// The revision now in force.
-    pub revision: u64,
-    /// Resources that were added or changed.
-    pub upserted: usize,
-    /// Resources that were removed.
-    pub removed: usize,
-}
+pub type Applied = Changed;
 
 /// Validates an update and puts it into force as the next revision. An update that changes nothing keeps the
 /// revision, except for the first one, which makes revision 1.
 ///
 /// # Errors
-/// Everything that is wrong with it; then nothing has changed. [`Problem::index`] counts upserts.
-pub fn apply(_store: &Store, _update: Update) -> Result<Applied, Vec<Problem>> {
-    Err(Vec::new())
+/// Everything that is wrong with it, up to 1,000 problems; then nothing has changed. [`Problem::index`] counts
+/// upserts.
+pub fn apply(store: &Store, update: Update) -> Result<Applied, Vec<Problem>> {
+    let (resources, removals, replace) = match update {
+        Update::Replace(resources) => (resources, Vec::new(), true),
+        Update::Delta { upserts, removals } => (upserts, removals, false),
+    };
+    let (upserts, problems) = convert_all(resources);
+    if problems.is_empty() {
+        let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
+        return store.update(Change { upserts, removals, replace }).map_err(shorten);
+    }
+    Err(shorten(with_references(store, upserts, removals, replace, problems)))
+}
+
+type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);
+
+fn convert_all(resources: Vec<v1::Resource>) -> Converted {
+    let mut upserts = Vec::with_capacity(resources.len());
+    let mut problems = Vec::new();
+    for (index, resource) in resources.into_iter().enumerate() {
+        match convert::upsert(index, resource) {
+            Ok(upsert) => upserts.push((index, upsert)),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    (upserts, problems)
+}
+
+/// Adds to the problems of single resources what is wrong between the others, so that people see all at once. A
+/// reference to a resource that is wrong itself is left out: it may well be right.
+fn with_references(
+    store: &Store,
+    upserts: Vec<(usize, Upsert)>,
+    removals: Vec<ResourceName>,
+    replace: bool,
+    mut problems: Vec<Problem>,
+) -> Vec<Problem> {
+    let nameless = problems.iter().any(|problem| problem.resource.is_none());
+    let wrong: HashSet<Box<str>> =
+        problems.iter().filter_map(|problem| Some(problem.resource.as_ref()?.id.clone())).collect();
+    let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
+    let between = store.examine(Change { upserts, removals, replace }).into_iter().filter(|problem| {
+        // A removal problem may come from a wrong resource, too.
+        let about_wrong = problem.missing.as_ref().is_some_and(|missing| nameless || wrong.contains(missing));
+        problem.index.is_some() && !about_wrong
+    });
+    for mut problem in between {
+        problem.index = problem.index.and_then(|index| indices.get(index).copied());
+        problems.push(problem);
+    }
+    problems.sort_by_key(|problem| problem.index);
+    problems
+}
+
+fn shorten(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    if more > 0 {
+        problems.truncate(MAX_PROBLEMS);
+        let message = format!("and {more} problems more; correct these first");
+        problems.push(Problem { index: None, resource: None, field: "".into(), message, missing: None });
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Outcome, decide};
+    use crate::model::{Context, Decision, Explain, Question, ResourceKind, Scope, Subject, Timestamp};
+    use crate::store::Settings;
+    use v1::resource::Resource as R;
+
+    fn resource(resource: R) -> v1::Resource {
+        v1::Resource { resource: Some(resource) }
+    }
+
+    fn application(slug: &str) -> v1::Resource {
+        resource(R::Application(v1::Application { slug: slug.into(), ..Default::default() }))
+    }
+
+    fn group(name: &str, parents: &[&str]) -> v1::Resource {
+        let parent = |name: &&str| v1::GroupRef { name: (*name).into(), ..Default::default() };
+        let parents = parents.iter().map(parent).collect();
+        resource(R::Group(v1::Group { name: name.into(), parents, ..Default::default() }))
+    }
+
+    fn user(name: &str, group: &str) -> v1::Resource {
+        let groups = vec![v1::GroupRef { name: group.into(), ..Default::default() }];
+        resource(R::User(v1::User { username: name.into(), groups, ..Default::default() }))
+    }
+
+    fn bind(slug: &str, group: &str) -> v1::PolicyBinding {
+        let target = Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(slug.into())) });
+        let group = Some(v1::GroupRef { name: group.into(), ..Default::default() });
+        v1::PolicyBinding { target, group, ..Default::default() }
+    }
+
+    fn binding(slug: &str, group: &str) -> v1::Resource {
+        resource(R::PolicyBinding(bind(slug, group)))
+    }
+
+    fn ask(store: &Store, slug: &str, username: &str) -> Decision {
+        let question = Question {
+            target: format!("application/{slug}").parse().unwrap(),
+            subject: Subject { username: Some(username.into()), ..Subject::default() },
+            context: Context::at(Timestamp::new(0, 0)),
+            scope: Scope::WithParents,
+            explain: Explain::None,
+            full_evaluation: false,
+        };
+        let snapshot = store.load();
+        let member = snapshot.member(&question.subject);
+        match decide(&*snapshot, &question, &member, &[], None).unwrap() {
+            Outcome::Decided(answer) => answer.decision,
+            Outcome::Waiting(waiting) => panic!("{waiting:?}"),
+        }
+    }
+
+    fn example() -> Vec<v1::Resource> {
+        vec![
+            application("wiki"),
+            application("open"),
+            group("staff", &["people"]),
+            group("people", &["staff"]),
+            user("alice", "staff"),
+            user("bob", "guests"),
+            binding("wiki", "people"),
+        ]
+    }
+
+    fn delta(upserts: Vec<v1::Resource>, removals: &[(ResourceKind, &str)]) -> Update {
+        let name = |(kind, id): &(ResourceKind, &str)| ResourceName { kind: *kind, id: (*id).into() };
+        Update::Delta { upserts, removals: removals.iter().map(name).collect() }
+    }
+
+    #[test]
+    fn groups_count_through_ancestors_and_cycles() {
+        let store = Store::new(Settings::default());
+        assert_eq!(apply(&store, Update::Replace(example())).unwrap().revision, 1);
+        assert_eq!(ask(&store, "wiki", "alice"), Decision::Allow);
+        assert_eq!(ask(&store, "wiki", "bob"), Decision::Deny);
+        assert_eq!(ask(&store, "open", "bob"), Decision::Allow);
+    }
+
+    #[test]
+    fn what_changes_nothing_keeps_the_revision() {
+        let store = Store::new(Settings::default());
+        apply(&store, Update::Replace(example())).unwrap();
+        let again = apply(&store, Update::Replace(example())).unwrap();
+        assert_eq!(again, Applied { revision: 1, upserted: 0, removed: 0 });
+    }
+
+    #[test]
+    fn a_group_that_loses_its_parent_loses_access() {
+        let store = Store::new(Settings::default());
+        apply(&store, Update::Replace(example())).unwrap();
+        assert_eq!(ask(&store, "wiki", "alice"), Decision::Allow);
+        let applied = apply(&store, delta(vec![group("staff", &[]), group("people", &[])], &[])).unwrap();
+        assert_eq!(applied, Applied { revision: 2, upserted: 2, removed: 0 });
+        assert_eq!(ask(&store, "wiki", "alice"), Decision::Deny);
+    }
+
+    #[test]
+    fn a_target_goes_with_its_bindings_or_not_at_all() {
+        use crate::model::TargetKind::Application;
+        let store = Store::new(Settings::default());
+        apply(&store, Update::Replace(example())).unwrap();
+        let target = (ResourceKind::Target(Application), "wiki");
+        let problems = apply(&store, delta(vec![], &[target])).unwrap_err();
+        let message = "application `wiki`: it is removed, but policy binding `application/wiki#0:group/name/people` \
+                       is still bound to it; remove that as well";
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
+        let row = (ResourceKind::PolicyBinding, "application/wiki#0:group/name/people");
+        let applied = apply(&store, delta(vec![], &[target, row])).unwrap();
+        assert_eq!((applied.revision, applied.removed), (2, 2));
+        assert_eq!(store.load().counts().bindings, 0);
+    }
+
+    #[test]
+    fn one_bad_resource_stops_all_and_every_problem_is_told() {
+        let store = Store::new(Settings::default());
+        let two_sides = v1::PolicyBinding { id: "b".into(), policy: "p".into(), ..bind("wiki", "people") };
+        let update = vec![
+            application("wiki"),
+            application(""),
+            resource(R::PolicyBinding(two_sides)),
+            binding("nowhere", "x"),
+            application("wiki"),
+        ];
+        let problems = apply(&store, Update::Replace(update)).unwrap_err();
+        assert_eq!(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "slug: missing; it is required",
+                "policy binding `b`: more than one of policy, user and group is set; set exactly one",
+                "application `wiki`: id: there are two of this id; remove one, or give them different ids",
+            ]
+        );
+        assert_eq!(store.load().revision(), 0);
+    }
+
+    #[test]
+    fn names_may_be_swapped_in_one_update() {
+        let app = |id: &str, slug: &str| {
+            resource(R::Application(v1::Application {
+                id: id.into(),
+                slug: slug.into(),
+                ..Default::default()
+            }))
+        };
+        let store = Store::new(Settings::default());
+        apply(&store, Update::Replace(vec![app("1", "a"), app("2", "b"), binding("a", "x")])).unwrap();
+        let problems = apply(&store, delta(vec![app("1", "b")], &[])).unwrap_err();
+        assert!(
+            problems[0].message.contains("`b` is the name or id of application `b` already"),
+            "{problems:?}"
+        );
+        apply(&store, delta(vec![app("1", "b"), app("2", "a")], &[])).unwrap();
+        assert_eq!(ask(&store, "b", "alice"), Decision::Deny);
+        assert_eq!(ask(&store, "a", "alice"), Decision::Allow);
+    }
 }

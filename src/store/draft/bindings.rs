@@ -1,0 +1,139 @@
+//! Changes to policy bindings: rows are gathered for each target and written once.
+//!
+//! Must not know: how a target is compiled.
+
+use super::Draft;
+use crate::decision::{Row, RowFlags, RowSubject, TargetKey, Unresolved, View};
+use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName};
+use crate::store::TargetEntry;
+use crate::store::atoms::{group_name, user_name};
+use crate::store::snapshot::Node;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// For each target, the rows that are new, changed or (nothing) removed.
+#[derive(Default)]
+pub(super) struct RowChanges(HashMap<TargetKey, HashMap<Id, Option<Row>>>);
+
+impl RowChanges {
+    fn set(&mut self, target: TargetKey, id: Id, row: Option<Row>) {
+        self.0.entry(target).or_default().insert(id, row);
+    }
+}
+
+impl Draft {
+    pub(super) fn remove_binding(&mut self, rows: &mut RowChanges, id: &Id) {
+        if let Some(target) = self.next.bindings.remove(id) {
+            rows.set(target, id.clone(), None);
+            self.removed += 1;
+        }
+    }
+
+    pub(super) fn upsert_binding(&mut self, rows: &mut RowChanges, index: usize, binding: PolicyBinding) {
+        let name = ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
+        let target = self.next.find(&binding.target);
+        match &target {
+            Ok(_) => {}
+            Err(Unresolved::NotFound(missing)) => {
+                self.dangling(index, &name, "target", missing.kind().noun(), &missing.name());
+            }
+            Err(error) => self.problem(index, &name, "target", format!("{error}; correct one of the two")),
+        }
+        let subject = match &binding.subject {
+            BindingSubject::Policy(policy) => match self.next.policy_names.get(&**policy) {
+                Some(key) => Some(RowSubject::Policy(*key)),
+                None => {
+                    self.dangling(index, &name, "policy", "policy", policy);
+                    None
+                }
+            },
+            // Users and groups may be unknown to the directory.
+            BindingSubject::User(user) => Some(RowSubject::User(self.mention(user_name(user)))),
+            BindingSubject::Group(group) => Some(RowSubject::Group(self.mention(group_name(group)))),
+        };
+        let (Ok(target), Some(subject)) = (target, subject) else { return };
+        let row = Row {
+            id: binding.id.clone(),
+            subject,
+            expires: binding.expires,
+            order: binding.order,
+            timeout_ms: u32::try_from(binding.timeout.as_millis()).unwrap_or(u32::MAX),
+            flags: RowFlags::new(binding.enabled, binding.negate, binding.failure_result, binding.dry_run),
+        };
+        let before = self.next.bindings.get(&binding.id).copied();
+        if let Some(before) = before.filter(|before| *before != target) {
+            rows.set(before, binding.id.clone(), None);
+        }
+        self.next.bindings.insert(binding.id.clone(), target);
+        rows.set(target, binding.id, Some(row));
+    }
+
+    fn mention(&mut self, name: crate::store::atoms::Name<'_>) -> crate::decision::Atom {
+        let (atom, new) = self.next.atoms.mention(name);
+        self.standings_changed |= new;
+        atom
+    }
+
+    fn forget(&mut self, subject: RowSubject) {
+        if let RowSubject::User(atom) | RowSubject::Group(atom) = subject {
+            self.next.atoms.forget(atom);
+        }
+    }
+
+    /// Writes the gathered rows of each target, in the order of evaluation.
+    pub(super) fn rewrite_rows(&mut self, changes: RowChanges) {
+        for (key, mut changed) in changes.0 {
+            let Some(old) = self.next.targets.get(&key).cloned() else {
+                // The target is removed together with these bindings.
+                continue;
+            };
+            let mut rows = Vec::with_capacity(old.rows.len() + changed.len());
+            let (mut upserted, mut removed) = (0, false);
+            for row in old.rows.iter() {
+                match changed.remove(&row.id) {
+                    None => rows.push(row.clone()),
+                    Some(replacement) => {
+                        self.forget(row.subject);
+                        upserted += usize::from(replacement.as_ref().is_some_and(|new| new != row));
+                        removed |= replacement.is_none();
+                        rows.extend(replacement);
+                    }
+                }
+            }
+            let before = rows.len();
+            rows.extend(changed.into_values().flatten());
+            upserted += rows.len() - before;
+            if upserted == 0 && !removed {
+                continue;
+            }
+            self.upserted += upserted;
+            rows.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+            self.refer_to_policies(key, &old.rows, &rows);
+            self.next.targets.insert(key, Arc::new(TargetEntry { rows: rows.into(), ..(*old).clone() }));
+            self.touched.insert(key);
+        }
+    }
+
+    /// Forgets what the rows of a target that is removed mention.
+    pub(super) fn forget_rows(&mut self, key: TargetKey, rows: &[Row]) {
+        for row in rows {
+            self.forget(row.subject);
+        }
+        self.refer_to_policies(key, rows, &[]);
+    }
+
+    fn refer_to_policies(&mut self, key: TargetKey, old: &[Row], new: &[Row]) {
+        let policies = |rows: &[Row]| -> HashSet<u32> {
+            let policy =
+                |row: &Row| if let RowSubject::Policy(policy) = row.subject { Some(policy) } else { None };
+            rows.iter().filter_map(policy).collect()
+        };
+        let (old, new) = (policies(old), policies(new));
+        for gone in old.difference(&new) {
+            self.next.references.remove(&(Node::Policy(*gone), Node::Target(key)));
+        }
+        for come in new.difference(&old) {
+            self.next.references.insert((Node::Policy(*come), Node::Target(key)));
+        }
+    }
+}

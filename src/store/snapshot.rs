@@ -1,0 +1,326 @@
+//! One revision of the configuration: what readers see.
+//!
+//! Must not know: how a revision comes about.
+
+use super::atoms::{Atoms, Space, group_name};
+use super::directory::{Directory, UserEntry};
+use super::hot::{Hot, HotEntry, HotStats};
+use super::reputation::ReputationTable;
+use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
+use crate::decision::{
+    Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
+};
+use crate::model::{
+    GroupRef, Id, Mode, ReputationScore, Stage, Subject, TargetDetail, TargetKind, TargetRef,
+};
+use crate::policy::ReputationRows;
+use imbl::{OrdMap, OrdSet};
+use std::sync::Arc;
+
+/// What can be referred to, and what refers, for the index of references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Node {
+    Target(TargetKey),
+    Policy(u32),
+    Stage(u32),
+}
+
+/// The names of one kind of resource, ids among them.
+pub(super) type Names<K> = Map<Arc<str>, K>;
+
+/// How many resources of each sort a revision has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Targets of all kinds.
+    pub targets: usize,
+    /// Policy bindings.
+    pub bindings: usize,
+    /// Policies.
+    pub policies: usize,
+    /// Stages.
+    pub stages: usize,
+    /// Users.
+    pub users: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Reputation rows.
+    pub reputation_scores: usize,
+}
+
+/// One revision of the configuration. Never changes; a copy shares everything with its origin.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) revision: u64,
+    pub(super) settings: Settings,
+    pub(super) targets: OrdMap<TargetKey, Arc<TargetEntry>>,
+    /// By kind, in the order of [`TargetKind::ALL`].
+    pub(super) target_names: [Names<TargetKey>; TargetKind::ALL.len()],
+    /// By application and name.
+    pub(super) entitlements: OrdMap<(TargetKey, Box<str>), TargetKey>,
+    /// Which target each binding is bound to.
+    pub(super) bindings: OrdMap<Id, TargetKey>,
+    pub(super) policies: OrdMap<u32, Arc<PolicyEntry>>,
+    pub(super) policy_names: Names<u32>,
+    pub(super) stages: OrdMap<u32, Arc<Stage>>,
+    pub(super) stage_names: Names<u32>,
+    /// What is referred to, and by what.
+    pub(super) references: OrdSet<(Node, Node)>,
+    pub(super) atoms: Atoms,
+    pub(super) directory: Directory,
+    pub(super) reputation: ReputationTable,
+    pub(super) next_key: u32,
+    /// Shared by all revisions of a store: most of what is hot stays valid from one to the next.
+    hot: Arc<Hot>,
+}
+
+impl Snapshot {
+    pub(super) fn empty(settings: Settings) -> Self {
+        Self {
+            revision: 0,
+            settings,
+            targets: OrdMap::new(),
+            target_names: std::array::from_fn(|_| Names::default()),
+            entitlements: OrdMap::new(),
+            bindings: OrdMap::new(),
+            policies: OrdMap::new(),
+            policy_names: Names::default(),
+            stages: OrdMap::new(),
+            stage_names: Names::default(),
+            references: OrdSet::new(),
+            atoms: Atoms::default(),
+            directory: Directory::default(),
+            reputation: ReputationTable::default(),
+            next_key: 0,
+            hot: Arc::default(),
+        }
+    }
+
+    /// The revision; 0: no configuration yet.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How many resources there are.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            targets: self.targets.len(),
+            bindings: self.bindings.len(),
+            policies: self.policies.len(),
+            stages: self.stages.len(),
+            users: self.directory.users.len(),
+            groups: self.directory.groups.len(),
+            reputation_scores: self.reputation.rows.len(),
+        }
+    }
+
+    pub(super) fn hot_stats(&self) -> HotStats {
+        self.hot.stats()
+    }
+
+    pub(super) fn drop_hot(&self, keys: &[TargetKey]) {
+        self.hot.drop_all(keys.iter().copied());
+    }
+
+    pub(super) fn names_of(&self, kind: TargetKind) -> Option<&Names<TargetKey>> {
+        self.target_names.get(kind as usize)
+    }
+
+    pub(super) fn target_named(&self, kind: TargetKind, name: &str) -> Option<TargetKey> {
+        self.names_of(kind)?.get(name).copied()
+    }
+
+    /// What refers to this.
+    pub(super) fn referrers(&self, node: Node) -> impl Iterator<Item = Node> {
+        let first = (node, Node::Target(TargetKey(0)));
+        self.references.range(first..).take_while(move |(to, _)| *to == node).map(|(_, from)| *from)
+    }
+
+    fn user(&self, subject: &Subject) -> Option<&Arc<UserEntry>> {
+        match (&subject.user_id, &subject.username) {
+            // An id that the directory does not know is somebody else than a user of the same name: names are
+            // given to new people, ids are not.
+            (Some(id), _) => self.directory.users.get(&Id::new(id)),
+            (None, Some(name)) => self.directory.usernames.get(&**name),
+            (None, None) => None,
+        }
+    }
+
+    /// Resolves the subject of a question against the directory.
+    pub fn member<'a>(&self, subject: &'a Subject) -> Member<'a> {
+        if subject.anonymous {
+            let standing = Arc::default();
+            return Member { claimed: subject, user: None, standing, anonymous: true, is_superuser: false };
+        }
+        let Some(entry) = self.user(subject) else {
+            let standing =
+                self.claimed_standing(subject, subject.user_id.as_deref(), subject.username.as_deref());
+            let is_superuser = subject.is_superuser || standing.is_superuser;
+            let standing = Arc::new(standing);
+            return Member { claimed: subject, user: None, standing, anonymous: false, is_superuser };
+        };
+        let known = self.directory.standing(&self.atoms, entry);
+        let (standing, vouched) = match self.settings.group_authority {
+            GroupAuthority::Directory => (known, false),
+            authority => {
+                let mut claimed = self.claimed_standing(subject, None, None);
+                (claimed.id, claimed.username) = (known.id, known.username);
+                if authority == GroupAuthority::Union {
+                    claimed.is_superuser |= known.is_superuser;
+                    let mut all: Vec<Atom> = claimed.groups.iter().chain(&known.groups).copied().collect();
+                    all.sort_unstable();
+                    all.dedup();
+                    claimed.groups = all.into();
+                }
+                (Arc::new(claimed), subject.is_superuser)
+            }
+        };
+        let is_superuser = standing.is_superuser || vouched;
+        Member {
+            claimed: subject,
+            user: Some(Arc::clone(&entry.user)),
+            standing,
+            anonymous: false,
+            is_superuser,
+        }
+    }
+
+    fn claimed_standing(&self, subject: &Subject, id: Option<&str>, username: Option<&str>) -> Standing {
+        let ids = subject.group_ids.iter().map(|id| (Space::GroupId, id.as_str()));
+        let names = subject.group_names.iter().map(|name| (Space::GroupName, name.as_str()));
+        self.directory.compute(&self.atoms, id, username, ids.chain(names))
+    }
+
+    /// The name of a group that the directory knows under this id.
+    pub fn group_display(&self, group: &GroupRef) -> String {
+        let entry = self.atoms.find(group_name(group)).and_then(|atom| self.directory.group(atom));
+        entry.map_or_else(|| group.to_string(), |entry| entry.group.name.to_string())
+    }
+
+    fn compile(&self, entry: &Arc<TargetEntry>) -> HotEntry {
+        let mut policies: Vec<Arc<PolicyEntry>> = Vec::new();
+        let mut bound = |(index, row): (usize, &crate::decision::Row)| {
+            let subject = match row.subject {
+                RowSubject::User(user) => BoundSubject::User(user),
+                RowSubject::Group(group) => BoundSubject::Group(group),
+                RowSubject::Policy(key) => match self.policies.get(&key) {
+                    Some(policy) => {
+                        policies.push(Arc::clone(policy));
+                        BoundSubject::Policy(Arc::clone(&policy.compiled))
+                    }
+                    None => BoundSubject::Missing("the policy of this binding is missing".into()),
+                },
+            };
+            let flags = row.flags;
+            let row_index = u32::try_from(index).unwrap_or(u32::MAX);
+            Bound {
+                subject,
+                row: row_index,
+                negate: flags.negate(),
+                dry_run: flags.dry_run(),
+                expires: row.expires.is_some(),
+            }
+        };
+        let active =
+            entry.rows.iter().enumerate().filter(|(_, row)| row.flags.enabled()).map(&mut bound).collect();
+        let target = &entry.target;
+        let kind = target.kind();
+        let set = BindingSet {
+            key: entry.key,
+            kind,
+            id: target.id.clone(),
+            name: target.display_name().into(),
+            mode: if kind == TargetKind::NotificationRule { Mode::Any } else { target.mode },
+            empty_result: target.empty_result.unwrap_or(self.settings.default_empty_result),
+            lean: entry.lean,
+            active,
+            rows: Arc::clone(&entry.rows),
+        };
+        HotEntry::new(Arc::new(set), Arc::clone(entry), policies.into(), self.revision)
+    }
+
+    fn is_valid(&self, hot: &HotEntry, key: TargetKey) -> bool {
+        let same_policy = |old: &Arc<PolicyEntry>| {
+            self.policies.get(&old.key).is_some_and(|policy| Arc::ptr_eq(policy, old))
+        };
+        self.targets.get(&key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
+            && hot.policies.iter().all(same_policy)
+    }
+
+    /// The name of an entitlement's or endpoint's application, or of whatever else a target is found by.
+    pub(super) fn describe(&self, key: TargetKey) -> String {
+        match self.targets.get(&key) {
+            Some(entry) => format!("{} `{}`", entry.target.kind().noun(), entry.target.display_name()),
+            None => "a target".to_owned(),
+        }
+    }
+
+    /// The flow-stage bindings of a flow with their stages, in the order of the flow; ties are ordered by id.
+    pub fn flow_stage_bindings(&self, flow: TargetKey) -> Vec<(TargetKey, Arc<Stage>)> {
+        let mut placed: Vec<(i32, &Id, TargetKey, Arc<Stage>)> = self
+            .referrers(Node::Target(flow))
+            .filter_map(|node| {
+                let Node::Target(key) = node else { return None };
+                let entry = self.targets.get(&key)?;
+                let TargetDetail::FlowStageBinding { order, .. } = entry.target.detail else { return None };
+                Some((order, &entry.target.id, key, Arc::clone(self.stages.get(&entry.placed?.1)?)))
+            })
+            .collect();
+        placed.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+        placed.into_iter().map(|(_, _, key, stage)| (key, stage)).collect()
+    }
+}
+
+impl ReputationRows for Snapshot {
+    fn visit(&self, ip: Option<&str>, identifier: Option<&str>, visit: &mut dyn FnMut(&ReputationScore)) {
+        self.reputation.visit(ip, identifier, visit);
+    }
+}
+
+impl View for Snapshot {
+    fn find(&self, target: &TargetRef) -> Result<TargetKey, Unresolved> {
+        let found = match target {
+            TargetRef::Named(kind, name) => self.target_named(*kind, name),
+            TargetRef::Entitlement { application, name } => self
+                .target_named(TargetKind::Application, application)
+                .and_then(|application| self.entitlements.get(&(application, name.clone())).copied()),
+            TargetRef::RacEndpointOf { id, application } => {
+                let endpoint = self.target_named(TargetKind::RacEndpoint, id);
+                let application_key = self.target_named(TargetKind::Application, application);
+                let lean = endpoint.and_then(|key| self.targets.get(&key)).map(|entry| entry.lean);
+                let belongs =
+                    application_key.is_some_and(|application| lean == Some(Lean::Needs(application)));
+                if endpoint.is_some() && !belongs {
+                    return Err(Unresolved::OtherApplication {
+                        endpoint: id.clone(),
+                        application: application.clone(),
+                    });
+                }
+                endpoint
+            }
+        };
+        found.ok_or_else(|| Unresolved::NotFound(target.clone()))
+    }
+
+    fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>> {
+        self.hot.get(
+            key,
+            self.revision,
+            |hot| self.is_valid(hot, key),
+            || self.targets.get(&key).map(|entry| self.compile(entry)),
+        )
+    }
+
+    fn subject_text(&self, subject: RowSubject) -> String {
+        match subject {
+            RowSubject::Policy(key) => match self.policies.get(&key) {
+                Some(entry) => format!("policy/{}", entry.policy.name),
+                None => "policy/".to_owned(),
+            },
+            RowSubject::User(user) => self.atoms.text(user),
+            RowSubject::Group(group) => match self.directory.group(group) {
+                Some(entry) => format!("group/name/{}", entry.group.name),
+                None => self.atoms.text(group),
+            },
+        }
+    }
+}
