@@ -3,6 +3,7 @@
 //! Must not know: protobuf, gRPC, async, clocks (time is an argument), where the configuration is kept.
 
 mod engine;
+pub mod flow;
 mod lean;
 mod member;
 mod set;

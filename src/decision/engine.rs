@@ -5,7 +5,7 @@
 //! Must not know: what the target leans on.
 
 use super::{BindingSet, Bound, BoundSubject, Member, TargetKey, Ticks, View};
-use crate::model::{BindingReport, Mode, Question, SkipReason, Timestamp};
+use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp};
 use crate::policy::{Deferred, Evaluation, Input, Verdict};
 use smallvec::SmallVec;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub struct SetResult {
 /// The parts of an evaluation that do not change from target to target.
 pub(super) struct Run<'a, V> {
     pub(super) view: &'a V,
-    pub(super) question: &'a Question,
+    pub(super) context: &'a Context,
     pub(super) member: &'a Member<'a>,
     pub(super) answered: &'a [Answered],
     pub(super) full: bool,
@@ -97,7 +97,7 @@ impl<V: View> Run<'_, V> {
             } else {
                 None
             };
-            if expires.is_some_and(|moment| moment <= self.question.context.now) {
+            if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
             let mut slot = Slot { bound, expires, state: State::Skipped, nanoseconds: 0 };
@@ -144,9 +144,8 @@ impl<V: View> Run<'_, V> {
         let verdict = match (earlier, &bound.subject) {
             (Some(answered), _) => answered.verdict.clone(),
             (None, BoundSubject::Policy(policy)) => {
-                let question = self.question;
                 let input =
-                    Input { person: self.member.person(), context: &question.context, reputation: self.view };
+                    Input { person: self.member.person(), context: self.context, reputation: self.view };
                 match policy.evaluate(&input) {
                     Evaluation::Done(verdict) => verdict,
                     Evaluation::Deferred(deferred) => return State::Waiting(deferred),

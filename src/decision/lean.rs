@@ -51,7 +51,7 @@ pub fn decide<V: View>(
     let report = question.explain == Explain::Full;
     let run = Run {
         view,
-        question,
+        context: &question.context,
         member,
         answered,
         full: question.full_evaluation || report,

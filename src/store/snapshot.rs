@@ -7,6 +7,7 @@ use super::directory::{Directory, UserEntry};
 use super::hot::{Hot, HotEntry, HotStats};
 use super::reputation::ReputationTable;
 use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
+use crate::decision::flow::{FlowLayout, FlowView, PlacedStage};
 use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
@@ -253,21 +254,6 @@ impl Snapshot {
             None => "a target".to_owned(),
         }
     }
-
-    /// The flow-stage bindings of a flow with their stages, in the order of the flow; ties are ordered by id.
-    pub fn flow_stage_bindings(&self, flow: TargetKey) -> Vec<(TargetKey, Arc<Stage>)> {
-        let mut placed: Vec<(i32, &Id, TargetKey, Arc<Stage>)> = self
-            .referrers(Node::Target(flow))
-            .filter_map(|node| {
-                let Node::Target(key) = node else { return None };
-                let entry = self.targets.get(&key)?;
-                let TargetDetail::FlowStageBinding { order, .. } = entry.target.detail else { return None };
-                Some((order, &entry.target.id, key, Arc::clone(self.stages.get(&entry.placed?.1)?)))
-            })
-            .collect();
-        placed.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-        placed.into_iter().map(|(_, _, key, stage)| (key, stage)).collect()
-    }
 }
 
 impl ReputationRows for Snapshot {
@@ -322,5 +308,31 @@ impl View for Snapshot {
                 None => self.atoms.text(group),
             },
         }
+    }
+}
+
+impl FlowView for Snapshot {
+    fn flow(&self, key: TargetKey) -> Option<FlowLayout> {
+        let TargetDetail::Flow { authentication, denied_action, .. } = self.targets.get(&key)?.target.detail
+        else {
+            return None;
+        };
+        let place = |node: Node| {
+            let Node::Target(key) = node else { return None };
+            let entry = self.targets.get(&key)?;
+            let TargetDetail::FlowStageBinding { order, evaluate_on_plan, re_evaluate_policies, .. } =
+                entry.target.detail
+            else {
+                return None;
+            };
+            let stage = self.stages.get(&entry.placed?.1)?.name.clone();
+            let binding = entry.target.id.clone();
+            Some((order, PlacedStage { key, binding, stage, evaluate_on_plan, re_evaluate_policies }))
+        };
+        let mut stages: Vec<(i32, PlacedStage)> =
+            self.referrers(Node::Target(key)).filter_map(place).collect();
+        stages.sort_by(|a, b| (a.0, &a.1.binding).cmp(&(b.0, &b.1.binding)));
+        let stages = stages.into_iter().map(|(_, stage)| stage).collect();
+        Some(FlowLayout { authentication, denied_action, stages })
     }
 }
