@@ -1,0 +1,36 @@
+# The commands of everyday work. `just` alone lists them.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Everything that CI runs: format, schema, dependencies, lints, tests, docs.
+check:
+    .ci/check
+
+# All tests; with cargo-nextest where it is installed, which leaves the doc tests to cargo.
+test *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if command -v cargo-nextest >/dev/null; then
+        cargo nextest run {{ args }}
+        cargo test --doc
+    else
+        cargo test {{ args }}
+    fi
+
+# Format what can be formatted.
+fmt:
+    cargo fmt
+
+# The benchmarks, or those whose name contains a text.
+bench *args:
+    cargo bench {{ args }}
+
+# Build and run bindery, as in `just run test examples/tests/acme.yaml`.
+run *args:
+    cargo run -- {{ args }}
+
+# Known vulnerabilities of the dependencies. Fetches a database, so it needs the network.
+advisories:
+    cargo deny check advisories
