@@ -4,7 +4,7 @@
 //! then those that have to be waited for. Results and messages stand in binding order all the same.
 //! Must not know: what the target leans on.
 
-use super::{BindingSet, Bound, BoundSubject, Member, TargetKey, Ticks, View};
+use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
 use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp};
 use crate::policy::{Deferred, Evaluation, Input, Verdict};
 use smallvec::SmallVec;
@@ -92,11 +92,8 @@ impl<V: View> Run<'_, V> {
         let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
         let mut decided = false;
         for bound in &set.active {
-            let expires = if bound.expires {
-                set.rows.get(bound.row as usize).and_then(|row| row.expires)
-            } else {
-                None
-            };
+            let expires =
+                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
             if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
@@ -157,7 +154,7 @@ impl<V: View> Run<'_, V> {
         let result = match &verdict.result {
             Ok(passing) => *passing != bound.negate,
             // A failure result is not flipped.
-            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.flags.failure_result()),
+            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.switches.failure_result()),
         };
         State::Policy { verdict, result }
     }
@@ -209,27 +206,27 @@ impl<V: View> Run<'_, V> {
     }
 
     fn waiting(&self, set: &BindingSet, bound: &Bound, deferred: &Deferred) -> Waiting {
-        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, super::Row::timeout);
+        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, |row| row.switches.timeout());
         Waiting { target: set.key, row: bound.row, deferred: deferred.clone(), timeout }
     }
 
     fn report(&self, set: &BindingSet, slots: &[Slot<'_>]) -> Vec<BindingReport> {
-        let report = |(index, row): (usize, &super::Row)| {
+        let report = |(index, row): (usize, &Row)| {
             let mut report = BindingReport {
                 id: row.id.clone(),
                 order: row.order,
                 subject: self.view.subject_text(row.subject).into(),
                 skipped: None,
                 raw_result: false,
-                negated: row.flags.negate(),
+                negated: row.switches.negate(),
                 result: false,
-                dry_run: row.flags.dry_run(),
+                dry_run: row.switches.dry_run(),
                 messages: Vec::new(),
                 error: None,
                 nanoseconds: 0,
             };
             let Some(slot) = slots.iter().find(|slot| slot.bound.row as usize == index) else {
-                let expired = row.flags.enabled();
+                let expired = row.switches.enabled();
                 report.skipped = Some(if expired { SkipReason::Expired } else { SkipReason::Disabled });
                 return report;
             };
