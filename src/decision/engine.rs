@@ -89,6 +89,9 @@ impl State {
 impl<V: View> Run<'_, V> {
     /// Evaluates one binding set.
     pub(super) fn evaluate(&self, set: &BindingSet) -> SetResult {
+        if set.is_static && !self.report {
+            return self.evaluate_static(set);
+        }
         let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
         let mut decided = false;
         for bound in &set.active {
@@ -114,6 +117,47 @@ impl<V: View> Run<'_, V> {
         self.combine(set, &slots, decided)
     }
 
+    /// As [`Run::evaluate`], for a set without policies and without a report: most of all questions. It keeps sums
+    /// instead of results, and ends at the first binding that decides for good.
+    fn evaluate_static(&self, set: &BindingSet) -> SetResult {
+        // What decides alone: a pass under any, a fail under all.
+        let deciding = set.mode == Mode::Any;
+        let mut out = SetResult::default();
+        let mut decided_until: Option<Option<Timestamp>> = None;
+        let mut emptied: Option<Timestamp> = None;
+        for bound in set.active.iter().filter(|bound| !bound.dry_run) {
+            let expires =
+                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
+            if expires.is_some_and(|moment| moment <= self.context.now) {
+                continue;
+            }
+            let raw = self.is_member(bound);
+            if (!self.member.anonymous && raw != bound.negate) == deciding {
+                let Some(moment) = expires else {
+                    return SetResult { passing: deciding, counted: out.counted + 1, ..SetResult::default() };
+                };
+                decided_until =
+                    Some(decided_until.map_or(Some(moment), |so_far| later(so_far, Some(moment))));
+            }
+            emptied = if out.counted == 0 { expires } else { later(emptied, expires) };
+            out.counted += 1;
+        }
+        (out.passing, out.valid_until) = match decided_until {
+            _ if out.counted == 0 => (set.empty_result, None),
+            Some(until) => (deciding, until),
+            None => (!deciding, emptied.filter(|_| set.empty_result == deciding)),
+        };
+        out
+    }
+
+    fn is_member(&self, bound: &Bound) -> bool {
+        match bound.subject {
+            BoundSubject::User(user) => self.member.standing.is_user(user),
+            BoundSubject::Group(group) => self.member.standing.is_in(group),
+            BoundSubject::Policy(_) | BoundSubject::Missing(_) => false,
+        }
+    }
+
     fn timed(&self, slot: &mut Slot<'_>, work: impl FnOnce(&Self, &Bound) -> State) {
         match self.ticks {
             None => slot.state = work(self, slot.bound),
@@ -126,11 +170,7 @@ impl<V: View> Run<'_, V> {
     }
 
     fn check_static(&self, bound: &Bound) -> State {
-        let raw = match bound.subject {
-            BoundSubject::User(user) => self.member.standing.is_user(user),
-            BoundSubject::Group(group) => self.member.standing.is_in(group),
-            BoundSubject::Policy(_) | BoundSubject::Missing(_) => false,
-        };
+        let raw = self.is_member(bound);
         // "Not in group X" is no proof of anything about somebody unknown.
         State::Static { raw, result: !self.member.anonymous && (raw != bound.negate) }
     }

@@ -125,6 +125,8 @@ pub struct BindingSet {
     pub empty_result: bool,
     /// What the target leans on.
     pub lean: Lean,
+    /// Whether all enabled bindings are pure membership checks.
+    pub is_static: bool,
     /// The enabled bindings, in order. Some may have expired.
     pub active: Box<[Bound]>,
     /// All bindings, in order.

@@ -235,7 +235,7 @@ impl Snapshot {
                 expires: row.expires().is_some(),
             }
         };
-        let active =
+        let active: Box<[Bound]> =
             entry.rows.iter().enumerate().filter(|(_, row)| row.switches.enabled()).map(&mut bound).collect();
         let target = &entry.target;
         let kind = target.kind();
@@ -247,6 +247,7 @@ impl Snapshot {
             mode: if kind == TargetKind::NotificationRule { Mode::Any } else { target.mode },
             empty_result: target.empty_result.unwrap_or(self.settings.default_empty_result),
             lean: entry.lean,
+            is_static: active.iter().all(|bound| bound.subject.is_static()),
             active,
             rows: Arc::clone(&entry.rows),
         };
