@@ -3,6 +3,8 @@
 //! Each figure is a whole decision as a front door makes it, from the model's question: taking the snapshot, finding
 //! the target, resolving the subject against the directory, evaluating, and giving the answer.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+
 use bindery::decision::{Outcome, decide};
 use bindery::model::{
     Context, Event, Explain, Question, Scope, Subject, TargetKind, TargetRef, Timestamp, Value,

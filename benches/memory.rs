@@ -1,6 +1,12 @@
 //! What a configuration costs in memory: resident set before and after 100,000 targets with 5 static bindings each,
 //! cold and with every binding set hot. Linux only: read from `/proc/self/status`.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a program for people that prints what it measured"
+)]
+
 use bindery::decision::{Outcome, decide};
 use bindery::model::{Context, Explain, Question, Scope, Subject, TargetKind, TargetRef, Timestamp};
 use bindery::proto::v1;

@@ -211,7 +211,7 @@ impl<V: View> Run<'_, V> {
     fn combine(&self, set: &BindingSet, slots: &[Slot<'_>], decided: bool) -> SetResult {
         let mut out = SetResult::default();
         let mut waiting = Vec::new();
-        let mut counted: SmallVec<[(bool, Option<Timestamp>, Option<Timestamp>); 8]> = SmallVec::new();
+        let mut counted: SmallVec<[Counted; 8]> = SmallVec::new();
         for slot in slots {
             match &slot.state {
                 State::Waiting(deferred) => waiting.push(self.waiting(set, slot.bound, deferred)),
@@ -224,15 +224,15 @@ impl<V: View> Run<'_, V> {
             if !slot.bound.dry_run {
                 out.counted += 1;
                 if let Some(result) = slot.state.result() {
-                    counted.push((result, slot.expires, slot.until()));
+                    counted.push(Counted { result, expires: slot.expires, until: slot.until() });
                 }
             }
         }
-        let any_passed = counted.iter().any(|(result, ..)| *result);
+        let any_passed = counted.iter().any(|one| one.result);
         out.passing = match set.mode {
             _ if out.counted == 0 => set.empty_result,
             Mode::Any => any_passed,
-            Mode::All => counted.iter().all(|(result, ..)| *result),
+            Mode::All => counted.iter().all(|one| one.result),
         };
         // A pass under any stands whatever the others will say; everything else needs all messages.
         if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
@@ -313,17 +313,17 @@ fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     a.zip(b).map(|(a, b)| a.max(b))
 }
 
+/// A binding that counted.
+struct Counted {
+    result: bool,
+    /// When it stops to count.
+    expires: Option<Timestamp>,
+    /// Until when it says the same; not after its expiry.
+    until: Option<Timestamp>,
+}
+
 /// The earliest moment at which the outcome could change by itself, never too late and, for expiries, not too early.
-///
-/// `counted` holds for each binding its result, its expiry, and the moment until which it says the same.
-fn validity(
-    set: &BindingSet,
-    passing: bool,
-    counted: &[(bool, Option<Timestamp>, Option<Timestamp>)],
-) -> Option<Timestamp> {
-    if counted.is_empty() {
-        return None;
-    }
+fn validity(set: &BindingSet, passing: bool, counted: &[Counted]) -> Option<Timestamp> {
     // Bindings that hold the outcome up: passing ones under any, failing ones under all. While one of them lasts,
     // the outcome does.
     let holding = match set.mode {
@@ -331,13 +331,13 @@ fn validity(
         Mode::All => !passing,
     };
     if holding {
-        let held = counted.iter().filter(|(result, ..)| *result == passing).map(|(.., until)| *until);
+        let held = counted.iter().filter(|one| one.result == passing).map(|one| one.until);
         return held.reduce(later).flatten();
     }
     // Otherwise every binding says the same: the outcome lasts until a policy says something else, or until all
     // have expired and the empty result says something else.
-    let policies = counted.iter().filter(|(_, expires, until)| until != expires).map(|(.., until)| *until);
+    let policies = counted.iter().filter(|one| one.until != one.expires).map(|one| one.until);
     let first = policies.reduce(earlier).flatten();
-    let emptied = counted.iter().map(|(_, expires, _)| *expires).reduce(later).flatten();
+    let emptied = counted.iter().map(|one| one.expires).reduce(later).flatten();
     if set.empty_result == passing { first } else { earlier(first, emptied) }
 }

@@ -24,11 +24,12 @@ impl EventMatcher {
             };
         };
         let model = self.0.model.is_some().then(|| event_model(event));
-        let fields: [(&Option<Box<str>>, Option<&str>, &str); 4] = [
-            (&self.0.action, Some(&event.action), "Action matched."),
-            (&self.0.client_ip, event.client_ip.as_deref(), "Client IP matched."),
-            (&self.0.app, Some(&event.app), "App matched."),
-            (&self.0.model, model.as_deref(), "Model matched."),
+        let config = &self.0;
+        let fields = [
+            (config.action.as_deref(), Some(&*event.action), "Action matched."),
+            (config.client_ip.as_deref(), event.client_ip.as_deref(), "Client IP matched."),
+            (config.app.as_deref(), Some(&*event.app), "App matched."),
+            (config.model.as_deref(), model.as_deref(), "Model matched."),
         ];
         let mut verdict = Verdict::of(true);
         for (wanted, found, message) in fields {
