@@ -45,7 +45,10 @@ impl DecisionService for DecisionApi {
         let snapshot = self.store.load();
         match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
             Attempt::Answered(response) => Ok(Response::new(*response)),
-            Attempt::Pending(pending) => finish(&snapshot, *pending).await.map(Response::new).map_err(status),
+            // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
+            Attempt::Pending(pending) => {
+                Box::pin(finish(&snapshot, *pending)).await.map(Response::new).map_err(status)
+            }
         }
     }
 
