@@ -99,7 +99,12 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
             format!("revision {revision} is in force, and at least {least} is asked for; try again later");
         return Err(Failure { code: Code::FailedPrecondition, field: "min_revision".to_owned(), message });
     }
-    let question = convert::question(request, now)?;
+    let from_event = request.subject.is_none();
+    let mut question = convert::question(request, now)?;
+    if from_event && snapshot.member(&question.subject).user.is_none() {
+        // Nobody vouches for the user of an event whom the directory does not know.
+        question.subject.anonymous = true;
+    }
     step(snapshot, question, Vec::new())
 }
 

@@ -146,7 +146,8 @@ fn subject(message: v1::Subject) -> Checked<Subject> {
     })
 }
 
-/// The subject of a notification rule: who did what the event tells of, or nobody.
+/// The subject of a notification rule: who did what the event tells of, or nobody. One that the directory does not
+/// know (any more) counts as anonymous, which is for [`super::ask`] to see.
 fn actor(event: Option<&Event>) -> Checked<Subject> {
     let Some(event) = event else {
         return Err(Failure::argument(
@@ -215,6 +216,7 @@ fn http(message: v1::HttpRequest) -> HttpRequest {
         path: message.path.into(),
         query: message.query.into(),
         headers: message.headers.into_iter().collect(),
+        brand_title: message.brand_title.map(Into::into),
     }
 }
 
