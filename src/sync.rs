@@ -4,4 +4,5 @@
 
 pub mod apply;
 mod convert;
+pub mod origin;
 pub mod yaml;
