@@ -3,6 +3,8 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+pub mod bundle;
 mod convert;
 pub mod origin;
+pub mod suite;
 pub mod yaml;
