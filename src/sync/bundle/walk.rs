@@ -215,6 +215,8 @@ impl<'a> Walker<'a> {
             (Kind::Double | Kind::Float, _) => ("a number", None),
             (Kind::Enum(_), _) => ("one of its names", None),
             (_, Some(Scalar::Int(number))) => ("a whole number", Some(number)),
+            // The JSON mapping writes 64-bit numbers as texts.
+            (_, Some(Scalar::Text(text))) => ("a whole number", text.parse().ok()),
             _ => ("a whole number", None),
         };
         let Some(number) = json else {

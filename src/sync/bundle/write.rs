@@ -31,7 +31,7 @@ fn to_json(bundle: &v1::Bundle) -> Result<Json, String> {
     Ok(json)
 }
 
-/// Writes enum values in their short form. Free data is left alone.
+/// Writes enum values in their short form and long numbers as numbers. Free data is left alone.
 fn shorten(json: &mut Json, description: &MessageDescriptor) {
     if description.full_name().starts_with("google.protobuf.") {
         return;
@@ -48,6 +48,11 @@ fn shorten(json: &mut Json, description: &MessageDescriptor) {
                 (Kind::Message(inner), value) => shorten(value, &inner),
                 (Kind::Enum(members), Json::String(text)) => {
                     *text = short_name(&members, text).to_ascii_lowercase();
+                }
+                (Kind::Int64 | Kind::Sint64 | Kind::Uint64, value @ Json::String(_)) => {
+                    if let Some(number) = value.as_str().and_then(|text| text.parse::<i64>().ok()) {
+                        *value = Json::from(number);
+                    }
                 }
                 _ => {}
             }
