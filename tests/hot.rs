@@ -10,7 +10,7 @@ mod support {
 #[cfg(test)]
 mod tests {
     use crate::support::make::{NOW, dummy, group_id, group_name, question, resource, target};
-    use bindery::api::ask::check;
+    use bindery::api::ask::{check, check_on};
     use bindery::model::{ResourceKind, ResourceName, TargetKind, Timestamp};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -229,6 +229,31 @@ mod tests {
         let request = question(target(T::Application("three".into())), "alice");
         let answer = warm.runtime.block_on(check(&warm.store, request, Timestamp::new(NOW, 0)));
         assert_eq!(answer.unwrap_err().code, tonic::Code::NotFound);
+    }
+
+    /// Whoever still asks an older snapshot gets its answers, and leaves nothing behind that a newer one takes for its
+    /// own: not when a policy changed, not when a binding did, not when a group did.
+    #[test]
+    fn an_older_snapshot_spoils_nothing() {
+        let changes = [
+            ("three", dummy("own", false, "changed")),
+            ("three", bind("b3", "three", v1::PolicyBinding { negate: true, ..to_policy("own") })),
+            ("four", group("team", &[])),
+            ("four", user(&[])),
+        ];
+        for (slug, change) in changes {
+            let warm = Warm::new();
+            let older = warm.store.load();
+            warm.change(vec![change.clone()]);
+            let newer = warm.store.load();
+            for (snapshot, decision) in
+                [(&older, v1::Decision::Allow), (&newer, v1::Decision::Deny)].repeat(3)
+            {
+                let request = question(target(T::Application(slug.into())), "alice");
+                let answer = warm.runtime.block_on(check_on(snapshot, request, Timestamp::new(NOW, 0)));
+                assert_eq!(answer.unwrap().decision(), decision, "{change:?} at {}", snapshot.revision());
+            }
+        }
     }
 
     /// A refused update changes nothing, so it makes nothing cold either.

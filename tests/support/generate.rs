@@ -326,6 +326,35 @@ pub(crate) fn any_world() -> BoxedStrategy<World> {
         .boxed()
 }
 
+/// A random configuration in which much happens by itself: policies look at times, and reputation rows expire.
+pub(crate) fn any_timed_world() -> BoxedStrategy<World> {
+    let reputation =
+        (any::<bool>(), any::<bool>(), -6..1_i64).prop_map(|(check_ip, check_username, threshold)| {
+            let (check_ip, check_username, threshold) =
+                (Some(check_ip), Some(check_username), Some(threshold));
+            Kind::Reputation(v1::ReputationPolicy { check_ip, check_username, threshold })
+        });
+    let expiry =
+        (1..4_u32).prop_map(|days| Kind::PasswordExpiry(v1::PasswordExpiryPolicy { days, deny_only: false }));
+    let policies = vec(prop_oneof![2 => reputation, 1 => expiry], POLICIES);
+    let scores = vec((any_score(), select(&[-5_i64, 0, 1, 100, 90_000][..])), SCORES);
+    let ages = vec(select(&[0_i64, 1, 86_399, 86_400, 172_800][..]), USERS);
+    (any_world(), policies, scores, ages)
+        .prop_map(|(mut world, policies, scores, ages)| {
+            for (place, age) in world.users.iter_mut().zip(ages) {
+                place.iter_mut().for_each(|user| user.password_age = Some(age));
+            }
+            for (place, kind) in world.policies.iter_mut().zip(policies) {
+                place.iter_mut().for_each(|policy| policy.kind = kind.clone());
+            }
+            for (place, (score, offset)) in world.scores.iter_mut().zip(scores) {
+                *place = Some(v1::ReputationScore { expires: Some(moment(NOW + offset)), ..score });
+            }
+            world
+        })
+        .boxed()
+}
+
 /// A random change of one place.
 pub(crate) fn any_edit() -> BoxedStrategy<Edit> {
     fn one<S: Strategy>(count: usize, what: S) -> impl Strategy<Value = (usize, Option<S::Value>)>
