@@ -3,3 +3,6 @@
 //! Must not know: evaluation rules, where the configuration comes from.
 
 pub mod ask;
+pub mod convert;
+pub mod decision;
+mod status;

@@ -12,7 +12,7 @@ mod summary;
 pub use engine::{Answered, SetResult, Waiting};
 pub use lean::{Outcome, Unresolved, decide};
 pub use member::{Atom, Member, Standing};
-pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowFlags, RowSubject, TargetKey};
+pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowSubject, Switches, TargetKey};
 pub use summary::summarize;
 
 use crate::model::TargetRef;

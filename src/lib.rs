@@ -1,4 +1,48 @@
-//! bindery
+//! bindery: a policy decision point for authentik's bindings.
+//!
+//! It runs beside a gateway and answers over gRPC, from memory, whether a subject may reach an application, a RAC
+//! endpoint, a device or any other of authentik's nine kinds of binding target, and why.
+//!
+//! ```text
+//!  bundle, blueprints ─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC
+//!                       (the only   (one snapshot,   (pure)   (messages to questions,
+//!                        writer)     hot sets)                 answers to messages)
+//! ```
+//!
+//! Read it from the right: a question comes in at `api`, becomes plain values of `model`, and goes to `decision`, which
+//! reads one immutable snapshot of the `store`. `sync` is the only one that writes the store. Nothing flows backwards.
+//!
+//! # Modules
+//!
+//! A module uses only what stands to its left:
+//! `model < policy < decision < store < (sync | api) < app < cli < main`, with `proto` between `model` and the users of
+//! messages. `tests/architecture.rs` holds this.
+//!
+//! | module | knows | must not know |
+//! | --- | --- | --- |
+//! | [`model`] | targets, bindings, policies, users, groups, questions and answers as plain types | protobuf, gRPC, async, files, clocks |
+//! | [`policy`] | how each kind of policy is compiled once and evaluated many times | where a policy came from, the network |
+//! | [`decision`] | any and all, negation, failure results, leaning targets, flow plans, explanations | protobuf, gRPC, async, clocks (time is an argument) |
+//! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
+//! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
+//! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files | the decision API |
+//! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
+//! | `config`, `telemetry`, `app`, `cli` | settings, logs, the server put together, the command line | |
+//!
+//! # Asking from Rust
+//!
+//! ```
+//! use bindery::proto::v1;
+//! use bindery::store::{Settings, Store};
+//! use bindery::sync::apply::{Update, apply};
+//!
+//! let wiki = v1::Application { slug: "wiki".into(), ..Default::default() };
+//! let wiki = v1::Resource { resource: Some(v1::resource::Resource::Application(wiki)) };
+//! let store = Store::new(Settings::default());
+//! let applied = apply(&store, Update::Replace(vec![wiki])).expect("a valid configuration");
+//! assert_eq!(applied.revision, 1);
+//! ```
+
 pub mod api;
 pub mod decision;
 pub mod model;

@@ -23,7 +23,7 @@ pub use problem::{Field, Problem, ResourceKind, ResourceName};
 pub use question::{Context, Event, EventUser, Explain, HttpRequest, Question, Scope, Subject};
 pub use subject::{Authenticator, Group, GroupRef, Login, ReputationScore, User, UserRef};
 pub use target::{
-    DeniedAction, FlowAuthentication, InvalidResponseAction, Stage, Target, TargetDetail, TargetKind,
-    TargetRef,
+    Application, DeniedAction, Device, Entitlement, Flow, FlowAuthentication, FlowStageBinding,
+    InvalidResponseAction, RacEndpoint, Source, Stage, Target, TargetDetail, TargetKind, TargetRef,
 };
 pub use value::{Timestamp, Value};

@@ -2,6 +2,10 @@
 //!
 //! Must not know: what a message means. Meaning is given in `sync` (resources) and `api` (questions and answers).
 
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use std::sync::LazyLock;
+
 pub mod value;
 
 /// Package `bindery.v1`.
@@ -17,3 +21,33 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of everything under `proto/`, for reflection and the JSON mapping.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bindery.bin"));
+
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).unwrap_or_default());
+
+/// The description of a message, such as `bindery.v1.Bundle`; nothing for an unknown name.
+pub fn describe(name: &str) -> Option<MessageDescriptor> {
+    POOL.get_message_by_name(name)
+}
+
+/// A message from its JSON mapping.
+///
+/// # Errors
+/// When the data does not fit the message, or there is no message of this name.
+pub fn from_json<M: Message + Default>(name: &str, json: serde_json::Value) -> Result<M, String> {
+    let description = describe(name).ok_or_else(|| format!("there is no message `{name}`"))?;
+    let message = DynamicMessage::deserialize(description, json).map_err(|error| error.to_string())?;
+    message.transcode_to().map_err(|error| error.to_string())
+}
+
+/// The JSON mapping of a message, with the field names of the schema; fields at their default are left out.
+///
+/// # Errors
+/// When there is no message of this name.
+pub fn to_json(name: &str, message: &impl Message) -> Result<serde_json::Value, String> {
+    let description = describe(name).ok_or_else(|| format!("there is no message `{name}`"))?;
+    let mut dynamic = DynamicMessage::new(description);
+    dynamic.transcode_from(message).map_err(|error| error.to_string())?;
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    dynamic.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
+}

@@ -7,6 +7,7 @@ mod atoms;
 mod directory;
 mod draft;
 mod hot;
+mod index;
 mod reputation;
 mod snapshot;
 

@@ -3,5 +3,10 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+pub mod blueprint;
+pub mod bundle;
 mod convert;
+pub mod origin;
+pub mod source;
+pub mod suite;
 pub mod yaml;

@@ -4,7 +4,7 @@
 //! then those that have to be waited for. Results and messages stand in binding order all the same.
 //! Must not know: what the target leans on.
 
-use super::{BindingSet, Bound, BoundSubject, Member, TargetKey, Ticks, View};
+use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
 use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp};
 use crate::policy::{Deferred, Evaluation, Input, Verdict};
 use smallvec::SmallVec;
@@ -89,14 +89,14 @@ impl State {
 impl<V: View> Run<'_, V> {
     /// Evaluates one binding set.
     pub(super) fn evaluate(&self, set: &BindingSet) -> SetResult {
+        if set.is_static && !self.report {
+            return self.evaluate_static(set);
+        }
         let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
         let mut decided = false;
         for bound in &set.active {
-            let expires = if bound.expires {
-                set.rows.get(bound.row as usize).and_then(|row| row.expires)
-            } else {
-                None
-            };
+            let expires =
+                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
             if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
@@ -117,6 +117,47 @@ impl<V: View> Run<'_, V> {
         self.combine(set, &slots, decided)
     }
 
+    /// As [`Run::evaluate`], for a set without policies and without a report: most of all questions. It keeps sums
+    /// instead of results, and ends at the first binding that decides for good.
+    fn evaluate_static(&self, set: &BindingSet) -> SetResult {
+        // What decides alone: a pass under any, a fail under all.
+        let deciding = set.mode == Mode::Any;
+        let mut out = SetResult::default();
+        let mut decided_until: Option<Option<Timestamp>> = None;
+        let mut emptied: Option<Timestamp> = None;
+        for bound in set.active.iter().filter(|bound| !bound.dry_run) {
+            let expires =
+                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
+            if expires.is_some_and(|moment| moment <= self.context.now) {
+                continue;
+            }
+            let raw = self.is_member(bound);
+            if (!self.member.anonymous && raw != bound.negate) == deciding {
+                let Some(moment) = expires else {
+                    return SetResult { passing: deciding, counted: out.counted + 1, ..SetResult::default() };
+                };
+                decided_until =
+                    Some(decided_until.map_or(Some(moment), |so_far| later(so_far, Some(moment))));
+            }
+            emptied = if out.counted == 0 { expires } else { later(emptied, expires) };
+            out.counted += 1;
+        }
+        (out.passing, out.valid_until) = match decided_until {
+            _ if out.counted == 0 => (set.empty_result, None),
+            Some(until) => (deciding, until),
+            None => (!deciding, emptied.filter(|_| set.empty_result == deciding)),
+        };
+        out
+    }
+
+    fn is_member(&self, bound: &Bound) -> bool {
+        match bound.subject {
+            BoundSubject::User(user) => self.member.standing.is_user(user),
+            BoundSubject::Group(group) => self.member.standing.is_in(group),
+            BoundSubject::Policy(_) | BoundSubject::Missing(_) => false,
+        }
+    }
+
     fn timed(&self, slot: &mut Slot<'_>, work: impl FnOnce(&Self, &Bound) -> State) {
         match self.ticks {
             None => slot.state = work(self, slot.bound),
@@ -129,11 +170,7 @@ impl<V: View> Run<'_, V> {
     }
 
     fn check_static(&self, bound: &Bound) -> State {
-        let raw = match bound.subject {
-            BoundSubject::User(user) => self.member.standing.is_user(user),
-            BoundSubject::Group(group) => self.member.standing.is_in(group),
-            BoundSubject::Policy(_) | BoundSubject::Missing(_) => false,
-        };
+        let raw = self.is_member(bound);
         // "Not in group X" is no proof of anything about somebody unknown.
         State::Static { raw, result: !self.member.anonymous && (raw != bound.negate) }
     }
@@ -157,7 +194,7 @@ impl<V: View> Run<'_, V> {
         let result = match &verdict.result {
             Ok(passing) => *passing != bound.negate,
             // A failure result is not flipped.
-            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.flags.failure_result()),
+            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.switches.failure_result()),
         };
         State::Policy { verdict, result }
     }
@@ -174,7 +211,7 @@ impl<V: View> Run<'_, V> {
     fn combine(&self, set: &BindingSet, slots: &[Slot<'_>], decided: bool) -> SetResult {
         let mut out = SetResult::default();
         let mut waiting = Vec::new();
-        let mut counted: SmallVec<[(bool, Option<Timestamp>, Option<Timestamp>); 8]> = SmallVec::new();
+        let mut counted: SmallVec<[Counted; 8]> = SmallVec::new();
         for slot in slots {
             match &slot.state {
                 State::Waiting(deferred) => waiting.push(self.waiting(set, slot.bound, deferred)),
@@ -187,15 +224,15 @@ impl<V: View> Run<'_, V> {
             if !slot.bound.dry_run {
                 out.counted += 1;
                 if let Some(result) = slot.state.result() {
-                    counted.push((result, slot.expires, slot.until()));
+                    counted.push(Counted { result, expires: slot.expires, until: slot.until() });
                 }
             }
         }
-        let any_passed = counted.iter().any(|(result, ..)| *result);
+        let any_passed = counted.iter().any(|one| one.result);
         out.passing = match set.mode {
             _ if out.counted == 0 => set.empty_result,
             Mode::Any => any_passed,
-            Mode::All => counted.iter().all(|(result, ..)| *result),
+            Mode::All => counted.iter().all(|one| one.result),
         };
         // A pass under any stands whatever the others will say; everything else needs all messages.
         if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
@@ -209,27 +246,27 @@ impl<V: View> Run<'_, V> {
     }
 
     fn waiting(&self, set: &BindingSet, bound: &Bound, deferred: &Deferred) -> Waiting {
-        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, super::Row::timeout);
+        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, |row| row.switches.timeout());
         Waiting { target: set.key, row: bound.row, deferred: deferred.clone(), timeout }
     }
 
     fn report(&self, set: &BindingSet, slots: &[Slot<'_>]) -> Vec<BindingReport> {
-        let report = |(index, row): (usize, &super::Row)| {
+        let report = |(index, row): (usize, &Row)| {
             let mut report = BindingReport {
                 id: row.id.clone(),
                 order: row.order,
                 subject: self.view.subject_text(row.subject).into(),
                 skipped: None,
                 raw_result: false,
-                negated: row.flags.negate(),
+                negated: row.switches.negate(),
                 result: false,
-                dry_run: row.flags.dry_run(),
+                dry_run: row.switches.dry_run(),
                 messages: Vec::new(),
                 error: None,
                 nanoseconds: 0,
             };
             let Some(slot) = slots.iter().find(|slot| slot.bound.row as usize == index) else {
-                let expired = row.flags.enabled();
+                let expired = row.switches.enabled();
                 report.skipped = Some(if expired { SkipReason::Expired } else { SkipReason::Disabled });
                 return report;
             };
@@ -276,17 +313,17 @@ fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     a.zip(b).map(|(a, b)| a.max(b))
 }
 
+/// A binding that counted.
+struct Counted {
+    result: bool,
+    /// When it stops to count.
+    expires: Option<Timestamp>,
+    /// Until when it says the same; not after its expiry.
+    until: Option<Timestamp>,
+}
+
 /// The earliest moment at which the outcome could change by itself, never too late and, for expiries, not too early.
-///
-/// `counted` holds for each binding its result, its expiry, and the moment until which it says the same.
-fn validity(
-    set: &BindingSet,
-    passing: bool,
-    counted: &[(bool, Option<Timestamp>, Option<Timestamp>)],
-) -> Option<Timestamp> {
-    if counted.is_empty() {
-        return None;
-    }
+fn validity(set: &BindingSet, passing: bool, counted: &[Counted]) -> Option<Timestamp> {
     // Bindings that hold the outcome up: passing ones under any, failing ones under all. While one of them lasts,
     // the outcome does.
     let holding = match set.mode {
@@ -294,13 +331,13 @@ fn validity(
         Mode::All => !passing,
     };
     if holding {
-        let held = counted.iter().filter(|(result, ..)| *result == passing).map(|(.., until)| *until);
+        let held = counted.iter().filter(|one| one.result == passing).map(|one| one.until);
         return held.reduce(later).flatten();
     }
     // Otherwise every binding says the same: the outcome lasts until a policy says something else, or until all
     // have expired and the empty result says something else.
-    let policies = counted.iter().filter(|(_, expires, until)| until != expires).map(|(.., until)| *until);
+    let policies = counted.iter().filter(|one| one.until != one.expires).map(|one| one.until);
     let first = policies.reduce(earlier).flatten();
-    let emptied = counted.iter().map(|(_, expires, _)| *expires).reduce(later).flatten();
+    let emptied = counted.iter().map(|one| one.expires).reduce(later).flatten();
     if set.empty_result == passing { first } else { earlier(first, emptied) }
 }

@@ -8,60 +8,67 @@ use crate::policy::Compiled;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Names a target within a store. Never used again for another target.
+/// Names a target within one revision. A later revision may use it for another target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetKey(pub u32);
 
-/// One policy binding as it is kept: 64 bytes, names interned.
+/// One policy binding as it is kept: 48 bytes, names interned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The binding's id.
     pub id: Id,
     /// Its subject side.
     pub subject: RowSubject,
-    /// From then on it counts as disabled.
-    pub expires: Option<Timestamp>,
     /// Position, ascending; ties are ordered by id.
     pub order: i32,
-    /// Bound of one policy execution, in milliseconds.
-    pub timeout_ms: u32,
-    /// The switches.
-    pub flags: RowFlags,
+    /// Its switches and timeout.
+    pub switches: Switches,
+    /// [`Timestamp::MAX`] when it never expires, which spares the room for saying so.
+    expires: Timestamp,
 }
 
 impl Row {
-    /// Bound of one policy execution.
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(u64::from(self.timeout_ms))
+    /// A row; `expires` absent: never.
+    pub fn new(
+        id: Id,
+        subject: RowSubject,
+        order: i32,
+        switches: Switches,
+        expires: Option<Timestamp>,
+    ) -> Self {
+        Self { id, subject, order, switches, expires: expires.unwrap_or(Timestamp::MAX) }
+    }
+
+    /// From then on it counts as disabled; absent: never.
+    pub fn expires(&self) -> Option<Timestamp> {
+        (self.expires != Timestamp::MAX).then_some(self.expires)
     }
 }
 
-/// The switches of a binding.
+/// The switches of a binding, and its timeout in milliseconds, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowFlags(u8);
+pub struct Switches(u32);
 
-impl RowFlags {
-    const ENABLED: u8 = 1;
-    const NEGATE: u8 = 2;
-    const FAILURE_RESULT: u8 = 4;
-    const DRY_RUN: u8 = 8;
+impl Switches {
+    const ENABLED: u32 = 1;
+    const NEGATE: u32 = 2;
+    const FAILURE_RESULT: u32 = 4;
+    const DRY_RUN: u32 = 8;
+    /// Where the timeout begins.
+    const SHIFT: u32 = 4;
 
-    /// The switches of a binding with these settings.
-    pub const fn new(enabled: bool, negate: bool, failure_result: bool, dry_run: bool) -> Self {
-        let mut bits = 0;
-        if enabled {
-            bits |= Self::ENABLED;
-        }
-        if negate {
-            bits |= Self::NEGATE;
-        }
-        if failure_result {
-            bits |= Self::FAILURE_RESULT;
-        }
-        if dry_run {
-            bits |= Self::DRY_RUN;
-        }
-        Self(bits)
+    /// The settings of a binding. A timeout beyond 74 hours counts as these.
+    pub fn new(enabled: bool, negate: bool, failure_result: bool, dry_run: bool, timeout: Duration) -> Self {
+        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
+        let milliseconds =
+            u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).min(u32::MAX >> Self::SHIFT);
+        Self(
+            bit(enabled, Self::ENABLED)
+                | bit(negate, Self::NEGATE)
+                | bit(failure_result, Self::FAILURE_RESULT)
+                | bit(dry_run, Self::DRY_RUN)
+                | (milliseconds << Self::SHIFT),
+        )
     }
 
     /// Exists for a decision.
@@ -82,6 +89,11 @@ impl RowFlags {
     /// Reported, never counted.
     pub const fn dry_run(self) -> bool {
         self.0 & Self::DRY_RUN != 0
+    }
+
+    /// Bounds one execution of the policy.
+    pub const fn timeout(self) -> Duration {
+        Duration::from_millis((self.0 >> Self::SHIFT) as u64)
     }
 }
 
@@ -113,6 +125,8 @@ pub struct BindingSet {
     pub empty_result: bool,
     /// What the target leans on.
     pub lean: Lean,
+    /// Whether all enabled bindings are pure membership checks.
+    pub is_static: bool,
     /// The enabled bindings, in order. Some may have expired.
     pub active: Box<[Bound]>,
     /// All bindings, in order.
@@ -173,15 +187,17 @@ mod tests {
 
     #[test]
     fn rows_and_bound_bindings_stay_small() {
-        assert!(size_of::<Row>() <= 64, "{}", size_of::<Row>());
+        assert!(size_of::<Row>() <= 48, "{}", size_of::<Row>());
         assert!(size_of::<Bound>() <= 32, "{}", size_of::<Bound>());
     }
 
     #[test]
-    fn flags_keep_each_switch() {
+    fn switches_keep_each_setting() {
         for bits in 0..16_u8 {
             let on = |bit: u8| bits & bit != 0;
-            let flags = RowFlags::new(on(1), on(2), on(4), on(8));
+            let timeout = Duration::from_millis(u64::from(bits) * 90_000);
+            let flags = Switches::new(on(1), on(2), on(4), on(8), timeout);
+            assert_eq!(flags.timeout(), timeout);
             assert_eq!((flags.enabled(), flags.negate()), (on(1), on(2)));
             assert_eq!((flags.failure_result(), flags.dry_run()), (on(4), on(8)));
         }

@@ -19,6 +19,14 @@ impl Id {
         Self(parse_uuid(text).map_or_else(|| Repr::Text(text.into()), Repr::Uuid))
     }
 
+    /// Whether this is the id of that text.
+    pub fn is(&self, text: &str) -> bool {
+        match &self.0 {
+            Repr::Text(own) => **own == *text,
+            Repr::Uuid(bytes) => parse_uuid(text).is_some_and(|other| other == *bytes),
+        }
+    }
+
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Repr::Text(text) if text.is_empty())

@@ -83,6 +83,8 @@ pub struct HttpRequest {
     pub query: Box<str>,
     /// Headers, names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// Title of the brand that the request came in under.
+    pub brand_title: Option<Box<str>>,
 }
 
 /// Something that happened.

@@ -173,15 +173,15 @@ impl Target {
     /// The kind.
     pub const fn kind(&self) -> TargetKind {
         match self.detail {
-            TargetDetail::Application { .. } => TargetKind::Application,
-            TargetDetail::Entitlement { .. } => TargetKind::Entitlement,
-            TargetDetail::Source { .. } => TargetKind::Source,
-            TargetDetail::Flow { .. } => TargetKind::Flow,
-            TargetDetail::FlowStageBinding { .. } => TargetKind::FlowStageBinding,
-            TargetDetail::Device { .. } => TargetKind::Device,
-            TargetDetail::DeviceAccessGroup { .. } => TargetKind::DeviceAccessGroup,
-            TargetDetail::NotificationRule { .. } => TargetKind::NotificationRule,
-            TargetDetail::RacEndpoint { .. } => TargetKind::RacEndpoint,
+            TargetDetail::Application(_) => TargetKind::Application,
+            TargetDetail::Entitlement(_) => TargetKind::Entitlement,
+            TargetDetail::Source(_) => TargetKind::Source,
+            TargetDetail::Flow(_) => TargetKind::Flow,
+            TargetDetail::FlowStageBinding(_) => TargetKind::FlowStageBinding,
+            TargetDetail::Device(_) => TargetKind::Device,
+            TargetDetail::DeviceAccessGroup(_) => TargetKind::DeviceAccessGroup,
+            TargetDetail::NotificationRule(_) => TargetKind::NotificationRule,
+            TargetDetail::RacEndpoint(_) => TargetKind::RacEndpoint,
         }
     }
 
@@ -191,90 +191,112 @@ impl Target {
     }
 }
 
-/// What each kind of target has of its own.
+/// What each kind of target has of its own. Boxed, since the commonest kind, an application, mostly has nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TargetDetail {
-    /// An application.
-    Application {
-        /// Heading in a portal.
-        group: Box<str>,
-        /// Description.
-        meta_description: Box<str>,
-        /// Publisher.
-        meta_publisher: Box<str>,
-        /// Where a portal sends people.
-        meta_launch_url: Box<str>,
-    },
+    /// An application; absent when all of it is empty.
+    Application(Option<Box<Application>>),
     /// An entitlement.
-    Entitlement {
-        /// Its application, by slug or id.
-        application: Box<str>,
-        /// Its name, unique within the application.
-        name: Box<str>,
-        /// Free attributes.
-        attributes: Value,
-    },
+    Entitlement(Box<Entitlement>),
     /// A source.
-    Source {
-        /// ldap, oauth, ...
-        kind: Box<str>,
-        /// Whether it is switched on.
-        enabled: bool,
-    },
+    Source(Box<Source>),
     /// A flow.
-    Flow {
-        /// The page's title.
-        title: Box<str>,
-        /// What the flow is for.
-        designation: Box<str>,
-        /// Who may enter at all.
-        authentication: FlowAuthentication,
-        /// What somebody sees who may not.
-        denied_action: DeniedAction,
-    },
+    Flow(Box<Flow>),
     /// A stage's place in a flow.
-    FlowStageBinding {
-        /// The flow, by slug or id.
-        flow: Box<str>,
-        /// The stage, by name or id.
-        stage: Box<str>,
-        /// Position in the flow.
-        order: i32,
-        /// Evaluate when the flow is planned.
-        evaluate_on_plan: bool,
-        /// Evaluate right before the stage is shown.
-        re_evaluate_policies: bool,
-        /// What happens when the stage's answer is not valid.
-        invalid_response_action: InvalidResponseAction,
-    },
+    FlowStageBinding(Box<FlowStageBinding>),
     /// A device.
-    Device {
-        /// Its access group, by name or id.
-        access_group: Option<Box<str>>,
-        /// Free attributes.
-        attributes: Value,
-        /// What is known of it.
-        facts: Value,
-    },
-    /// A group of devices.
-    DeviceAccessGroup {
-        /// Free attributes.
-        attributes: Value,
-    },
-    /// A rule for events.
-    NotificationRule {
-        /// notice, warning or alert.
-        severity: Box<str>,
-    },
+    Device(Box<Device>),
+    /// A group of devices, with its free attributes.
+    DeviceAccessGroup(Box<Value>),
+    /// A rule for events, with its severity.
+    NotificationRule(Box<str>),
     /// An endpoint for remote access.
-    RacEndpoint {
-        /// The application of its provider, by slug or id.
-        application: Option<Box<str>>,
-        /// Host name or address.
-        host: Box<str>,
-        /// rdp, ssh or vnc.
-        protocol: Box<str>,
-    },
+    RacEndpoint(Box<RacEndpoint>),
+}
+
+/// What an application has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// Heading in a portal.
+    pub group: Box<str>,
+    /// Description.
+    pub meta_description: Box<str>,
+    /// Publisher.
+    pub meta_publisher: Box<str>,
+    /// Where a portal sends people.
+    pub meta_launch_url: Box<str>,
+}
+
+/// What an entitlement has of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entitlement {
+    /// Its application, by slug or id.
+    pub application: Box<str>,
+    /// Its name, unique within the application.
+    pub name: Box<str>,
+    /// Free attributes.
+    pub attributes: Value,
+}
+
+/// What a source has of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// ldap, oauth, ...
+    pub kind: Box<str>,
+    /// Whether it is switched on.
+    pub enabled: bool,
+}
+
+/// What a flow has of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The page's title.
+    pub title: Box<str>,
+    /// What the flow is for.
+    pub designation: Box<str>,
+    /// Who may enter at all.
+    pub authentication: FlowAuthentication,
+    /// What somebody sees who may not.
+    pub denied_action: DeniedAction,
+}
+
+/// What a flow-stage binding has of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStageBinding {
+    /// The flow, by slug or id.
+    pub flow: Box<str>,
+    /// The stage, by name or id.
+    pub stage: Box<str>,
+    /// Position in the flow.
+    pub order: i32,
+    /// Evaluate when the flow is planned.
+    pub evaluate_on_plan: bool,
+    /// Evaluate right before the stage is shown.
+    pub re_evaluate_policies: bool,
+    /// What happens when the stage's answer is not valid.
+    pub invalid_response_action: InvalidResponseAction,
+}
+
+/// What a device has of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its access group, by name or id.
+    pub access_group: Option<Box<str>>,
+    /// Free attributes.
+    pub attributes: Value,
+    /// What is known of it.
+    pub facts: Value,
+}
+
+/// What a RAC endpoint has of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RacEndpoint {
+    /// The application of its provider, by slug or id.
+    pub application: Option<Box<str>>,
+    /// Host name or address.
+    pub host: Box<str>,
+    /// rdp, ssh or vnc.
+    pub protocol: Box<str>,
 }
 
 /// Who may enter a flow at all.

@@ -55,6 +55,9 @@ impl Value {
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The last moment that there is.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// This many seconds after 1970, and nanoseconds (0 to 999,999,999) on top; moments out of range become the
     /// nearest one in range.
     pub const fn new(seconds: i64, nanoseconds: i32) -> Self {

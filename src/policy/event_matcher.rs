@@ -17,18 +17,25 @@ impl EventMatcher {
 
     pub(super) fn evaluate(&self, input: &Input<'_>) -> Verdict {
         let Some(event) = &input.context.event else {
-            // A raw value under `event` is no event: authentik's matcher breaks on it.
+            // A raw value under `event` is no event: authentik's matcher breaks on the first field it looks at.
             return match input.context.values.get("event") {
-                Some(value) if value.is_truthy() => Verdict::error("the context's `event` is not an event"),
-                _ => Verdict::of(false),
+                None => Verdict::of(false),
+                Some(_) if self.0 == model::EventMatcher::default() => Verdict::of(true),
+                Some(_) => Verdict::error(
+                    "the context's `event` is not an event; give it as the context's own field",
+                ),
             };
         };
-        let model = self.0.model.is_some().then(|| event_model(event));
-        let fields: [(&Option<Box<str>>, Option<&str>, &str); 4] = [
-            (&self.0.action, Some(&event.action), "Action matched."),
-            (&self.0.client_ip, event.client_ip.as_deref(), "Client IP matched."),
-            (&self.0.app, Some(&event.app), "App matched."),
-            (&self.0.model, model.as_deref(), "Model matched."),
+        let model = match self.0.model.is_some().then(|| event_model(event)).transpose() {
+            Ok(model) => model,
+            Err(text) => return Verdict::error(text),
+        };
+        let config = &self.0;
+        let fields = [
+            (config.action.as_deref(), Some(&*event.action), "Action matched."),
+            (config.client_ip.as_deref(), event.client_ip.as_deref(), "Client IP matched."),
+            (config.app.as_deref(), Some(&*event.app), "App matched."),
+            (config.model.as_deref(), model.as_deref(), "Model matched."),
         ];
         let mut verdict = Verdict::of(true);
         for (wanted, found, message) in fields {
@@ -43,8 +50,12 @@ impl EventMatcher {
 }
 
 /// `app.model` of the object that the event is about; a part that is missing reads `None`, as in authentik.
-fn event_model(event: &Event) -> String {
-    let model = event.context.get("model");
+fn event_model(event: &Event) -> Result<String, &'static str> {
+    let model = match event.context.get("model") {
+        None => None,
+        Some(Value::Map(model)) => Some(model),
+        Some(_) => return Err("the event's `model` is not a mapping with `app` and `model_name`"),
+    };
     let part = |key| match model.and_then(|model| model.get(key)) {
         Some(Value::String(text)) => Cow::Borrowed(&**text),
         Some(Value::Number(number)) => Cow::Owned(number.to_string()),
@@ -52,7 +63,7 @@ fn event_model(event: &Event) -> String {
         Some(Value::Bool(false)) => Cow::Borrowed("False"),
         _ => Cow::Borrowed("None"),
     };
-    format!("{}.{}", part("app"), part("model_name"))
+    Ok(format!("{}.{}", part("app"), part("model_name")))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::{CompileError, Input, Verdict};
 use crate::model::{self, Value};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// authentik scores only so many characters, since the time that zxcvbn takes grows with the square of the length.
@@ -27,7 +28,12 @@ impl Password {
     pub(super) fn evaluate(&self, input: &Input<'_>) -> Verdict {
         let values = &input.context.values;
         let field = &*self.0.password_field;
-        let value = values.get("prompt_data").and_then(|data| data.get(field)).or_else(|| values.get(field));
+        let prompted = match values.get("prompt_data") {
+            None => None,
+            Some(Value::Map(data)) => data.get(field),
+            Some(_) => return Verdict::error("the context's `prompt_data` is not a mapping"),
+        };
+        let value = prompted.or_else(|| values.get(field));
         let Some(value) = value.filter(|value| value.is_truthy()) else {
             return Verdict::of(false).with_message("Password not set in context");
         };
@@ -64,9 +70,17 @@ impl Password {
         let end = password.char_indices().nth(SCORED_CHARACTERS).map_or(password.len(), |(index, _)| index);
         let scored = password.get(..end).unwrap_or(password);
         let person = &input.person;
-        let known: &[&str] =
-            if person.anonymous { &[] } else { &[person.username, person.name, person.email] };
-        let entropy = zxcvbn::zxcvbn(scored, known);
+        let mut known: SmallVec<[&str; 4]> = SmallVec::new();
+        if !person.anonymous {
+            known.extend([person.username, person.name, person.email]);
+        }
+        if let Some(http) = &input.context.http {
+            let Some(title) = &http.brand_title else {
+                return Verdict::error("the brand of the request is not known; set its `brand_title`");
+            };
+            known.push(title);
+        }
+        let entropy = zxcvbn::zxcvbn(scored, &known);
         if u32::from(u8::from(entropy.score())) > self.0.zxcvbn_score_threshold {
             return Verdict::of(true);
         }

@@ -234,7 +234,8 @@ impl Draft {
         let named = names_of(upserts);
         let next = &self.next;
         let targets = next.targets.values().map(|e| (ResourceKind::Target(e.target.kind()), &e.target.id));
-        let bindings = next.bindings.keys().map(|id| (ResourceKind::PolicyBinding, id));
+        let rows = next.targets.values().flat_map(|e| e.rows.iter());
+        let bindings = rows.map(|row| (ResourceKind::PolicyBinding, &row.id));
         let policies = next.policies.values().map(|e| (ResourceKind::Policy, &e.policy.id));
         let stages = next.stages.values().map(|stage| (ResourceKind::Stage, &stage.id));
         let users = next.directory.users.keys().map(|id| (ResourceKind::User, id));
@@ -269,8 +270,10 @@ impl Draft {
     /// What was removed must not be referred to by what stays.
     fn check_gone(&mut self) {
         for Gone { node, name, rows } in std::mem::take(&mut self.gone) {
-            let bound =
-                |row: &&Row| self.next.bindings.get(&row.id).is_some_and(|key| node == Node::Target(*key));
+            let bound = |row: &&Row| {
+                let mut keys = self.next.bindings.candidates(&row.id);
+                keys.any(|key| node == Node::Target(TargetKey(key)))
+            };
             if let Some(first) = rows.iter().find(bound) {
                 let others = rows.iter().filter(bound).count() - 1;
                 let others = if others == 0 { String::new() } else { format!(" and {others} more") };
@@ -286,6 +289,11 @@ impl Draft {
                     message,
                     missing: None,
                 });
+            }
+            match node {
+                Node::Target(key) => self.next.targets.release(key.0),
+                Node::Policy(key) => self.next.policies.release(key),
+                Node::Stage(key) => self.next.stages.release(key),
             }
             let mut referrers = self.next.referrers(node);
             let Some(first) = referrers.next() else { continue };
@@ -323,32 +331,8 @@ impl Draft {
         }
         Ok((Some((self.next, self.touched.into_iter().collect())), changed))
     }
-
-    fn new_key(&mut self) -> u32 {
-        let key = self.next.next_key;
-        self.next.next_key += 1;
-        key
-    }
 }
 
 fn names_of(upserts: &[(usize, Upsert)]) -> HashSet<(ResourceKind, &Id)> {
     upserts.iter().map(|(_, upsert)| (upsert.kind(), upsert.id())).collect()
-}
-
-/// Puts names into an index. A name that something else has already is a problem, told by what has it.
-fn claim<K: Copy + PartialEq>(
-    names: &mut super::snapshot::Names<K>,
-    key: K,
-    texts: &[String],
-) -> Result<(), (String, K)> {
-    for text in texts {
-        match names.get(text.as_str()) {
-            Some(holder) if *holder != key => return Err((text.clone(), *holder)),
-            Some(_) => {}
-            None => {
-                names.insert(Arc::from(text.as_str()), key);
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,8 +5,9 @@
 use super::atoms::{Atoms, Space, group_name};
 use super::directory::{Directory, UserEntry};
 use super::hot::{Hot, HotEntry, HotStats};
+use super::index::{NameIndex, Slots};
 use super::reputation::ReputationTable;
-use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
+use super::{GroupAuthority, PolicyEntry, Settings, TargetEntry};
 use crate::decision::flow::{FlowLayout, FlowView, PlacedStage};
 use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
@@ -25,9 +26,6 @@ pub(super) enum Node {
     Policy(u32),
     Stage(u32),
 }
-
-/// The names of one kind of resource, ids among them.
-pub(super) type Names<K> = Map<Arc<str>, K>;
 
 /// How many resources of each sort a revision has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,23 +51,22 @@ pub struct Counts {
 pub struct Snapshot {
     pub(super) revision: u64,
     pub(super) settings: Settings,
-    pub(super) targets: OrdMap<TargetKey, Arc<TargetEntry>>,
+    pub(super) targets: Slots<Arc<TargetEntry>>,
     /// By kind, in the order of [`TargetKind::ALL`].
-    pub(super) target_names: [Names<TargetKey>; TargetKind::ALL.len()],
+    pub(super) target_names: [NameIndex; TargetKind::ALL.len()],
     /// By application and name.
     pub(super) entitlements: OrdMap<(TargetKey, Box<str>), TargetKey>,
     /// Which target each binding is bound to.
-    pub(super) bindings: OrdMap<Id, TargetKey>,
-    pub(super) policies: OrdMap<u32, Arc<PolicyEntry>>,
-    pub(super) policy_names: Names<u32>,
-    pub(super) stages: OrdMap<u32, Arc<Stage>>,
-    pub(super) stage_names: Names<u32>,
+    pub(super) bindings: NameIndex,
+    pub(super) policies: Slots<Arc<PolicyEntry>>,
+    pub(super) policy_names: NameIndex,
+    pub(super) stages: Slots<Arc<Stage>>,
+    pub(super) stage_names: NameIndex,
     /// What is referred to, and by what.
     pub(super) references: OrdSet<(Node, Node)>,
     pub(super) atoms: Atoms,
     pub(super) directory: Directory,
     pub(super) reputation: ReputationTable,
-    pub(super) next_key: u32,
     /// Shared by all revisions of a store: most of what is hot stays valid from one to the next.
     hot: Arc<Hot>,
 }
@@ -79,19 +76,18 @@ impl Snapshot {
         Self {
             revision: 0,
             settings,
-            targets: OrdMap::new(),
-            target_names: std::array::from_fn(|_| Names::default()),
+            targets: Slots::default(),
+            target_names: std::array::from_fn(|_| NameIndex::default()),
             entitlements: OrdMap::new(),
-            bindings: OrdMap::new(),
-            policies: OrdMap::new(),
-            policy_names: Names::default(),
-            stages: OrdMap::new(),
-            stage_names: Names::default(),
+            bindings: NameIndex::default(),
+            policies: Slots::default(),
+            policy_names: NameIndex::default(),
+            stages: Slots::default(),
+            stage_names: NameIndex::default(),
             references: OrdSet::new(),
             atoms: Atoms::default(),
             directory: Directory::default(),
             reputation: ReputationTable::default(),
-            next_key: 0,
             hot: Arc::default(),
         }
     }
@@ -122,12 +118,30 @@ impl Snapshot {
         self.hot.drop_all(keys.iter().copied());
     }
 
-    pub(super) fn names_of(&self, kind: TargetKind) -> Option<&Names<TargetKey>> {
-        self.target_names.get(kind as usize)
+    pub(super) fn target(&self, key: TargetKey) -> Option<&Arc<TargetEntry>> {
+        self.targets.get(key.0)
     }
 
+    /// The target with this id or unique name.
     pub(super) fn target_named(&self, kind: TargetKind, name: &str) -> Option<TargetKey> {
-        self.names_of(kind)?.get(name).copied()
+        let has_name = |key: &TargetKey| {
+            let target = self.target(*key).map(|entry| &entry.target);
+            target.is_some_and(|target| target.key.as_deref() == Some(name) || target.id.is(name))
+        };
+        self.target_names.get(kind as usize)?.candidates(name).map(TargetKey).find(has_name)
+    }
+
+    /// The policy with this id or name.
+    pub(super) fn policy_named(&self, name: &str) -> Option<&Arc<PolicyEntry>> {
+        let mut found = self.policy_names.candidates(name).filter_map(|key| self.policies.get(key));
+        found.find(|entry| *entry.policy.name == *name || entry.policy.id.is(name))
+    }
+
+    /// The stage with this id or name, and its key.
+    pub(super) fn stage_named(&self, name: &str) -> Option<(u32, &Arc<Stage>)> {
+        let mut found =
+            self.stage_names.candidates(name).filter_map(|key| Some((key, self.stages.get(key)?)));
+        found.find(|(_, stage)| *stage.name == *name || stage.id.is(name))
     }
 
     /// What refers to this.
@@ -203,7 +217,7 @@ impl Snapshot {
             let subject = match row.subject {
                 RowSubject::User(user) => BoundSubject::User(user),
                 RowSubject::Group(group) => BoundSubject::Group(group),
-                RowSubject::Policy(key) => match self.policies.get(&key) {
+                RowSubject::Policy(key) => match self.policies.get(key) {
                     Some(policy) => {
                         policies.push(Arc::clone(policy));
                         BoundSubject::Policy(Arc::clone(&policy.compiled))
@@ -211,18 +225,18 @@ impl Snapshot {
                     None => BoundSubject::Missing("the policy of this binding is missing".into()),
                 },
             };
-            let flags = row.flags;
+            let switches = row.switches;
             let row_index = u32::try_from(index).unwrap_or(u32::MAX);
             Bound {
                 subject,
                 row: row_index,
-                negate: flags.negate(),
-                dry_run: flags.dry_run(),
-                expires: row.expires.is_some(),
+                negate: switches.negate(),
+                dry_run: switches.dry_run(),
+                expires: row.expires().is_some(),
             }
         };
-        let active =
-            entry.rows.iter().enumerate().filter(|(_, row)| row.flags.enabled()).map(&mut bound).collect();
+        let active: Box<[Bound]> =
+            entry.rows.iter().enumerate().filter(|(_, row)| row.switches.enabled()).map(&mut bound).collect();
         let target = &entry.target;
         let kind = target.kind();
         let set = BindingSet {
@@ -233,6 +247,7 @@ impl Snapshot {
             mode: if kind == TargetKind::NotificationRule { Mode::Any } else { target.mode },
             empty_result: target.empty_result.unwrap_or(self.settings.default_empty_result),
             lean: entry.lean,
+            is_static: active.iter().all(|bound| bound.subject.is_static()),
             active,
             rows: Arc::clone(&entry.rows),
         };
@@ -241,15 +256,15 @@ impl Snapshot {
 
     fn is_valid(&self, hot: &HotEntry, key: TargetKey) -> bool {
         let same_policy = |old: &Arc<PolicyEntry>| {
-            self.policies.get(&old.key).is_some_and(|policy| Arc::ptr_eq(policy, old))
+            self.policies.get(old.key).is_some_and(|policy| Arc::ptr_eq(policy, old))
         };
-        self.targets.get(&key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
+        self.target(key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
             && hot.policies.iter().all(same_policy)
     }
 
     /// The name of an entitlement's or endpoint's application, or of whatever else a target is found by.
     pub(super) fn describe(&self, key: TargetKey) -> String {
-        match self.targets.get(&key) {
+        match self.target(key) {
             Some(entry) => format!("{} `{}`", entry.target.kind().noun(), entry.target.display_name()),
             None => "a target".to_owned(),
         }
@@ -272,7 +287,7 @@ impl View for Snapshot {
             TargetRef::RacEndpointOf { id, application } => {
                 let endpoint = self.target_named(TargetKind::RacEndpoint, id);
                 let application_key = self.target_named(TargetKind::Application, application);
-                let lean = endpoint.and_then(|key| self.targets.get(&key)).map(|entry| entry.lean);
+                let lean = endpoint.and_then(|key| self.target(key)).map(|entry| entry.lean);
                 let belongs =
                     application_key.is_some_and(|application| lean == Some(Lean::Needs(application)));
                 if endpoint.is_some() && !belongs {
@@ -292,13 +307,13 @@ impl View for Snapshot {
             key,
             self.revision,
             |hot| self.is_valid(hot, key),
-            || self.targets.get(&key).map(|entry| self.compile(entry)),
+            || self.target(key).map(|entry| self.compile(entry)),
         )
     }
 
     fn subject_text(&self, subject: RowSubject) -> String {
         match subject {
-            RowSubject::Policy(key) => match self.policies.get(&key) {
+            RowSubject::Policy(key) => match self.policies.get(key) {
                 Some(entry) => format!("policy/{}", entry.policy.name),
                 None => "policy/".to_owned(),
             },
@@ -313,26 +328,24 @@ impl View for Snapshot {
 
 impl FlowView for Snapshot {
     fn flow(&self, key: TargetKey) -> Option<FlowLayout> {
-        let TargetDetail::Flow { authentication, denied_action, .. } = self.targets.get(&key)?.target.detail
-        else {
-            return None;
-        };
+        let TargetDetail::Flow(flow) = &self.target(key)?.target.detail else { return None };
         let place = |node: Node| {
             let Node::Target(key) = node else { return None };
-            let entry = self.targets.get(&key)?;
-            let TargetDetail::FlowStageBinding { order, evaluate_on_plan, re_evaluate_policies, .. } =
-                entry.target.detail
-            else {
-                return None;
+            let entry = self.target(key)?;
+            let TargetDetail::FlowStageBinding(detail) = &entry.target.detail else { return None };
+            let placed = PlacedStage {
+                key,
+                binding: entry.target.id.clone(),
+                stage: self.stages.get(entry.placed?.1)?.name.clone(),
+                evaluate_on_plan: detail.evaluate_on_plan,
+                re_evaluate_policies: detail.re_evaluate_policies,
             };
-            let stage = self.stages.get(&entry.placed?.1)?.name.clone();
-            let binding = entry.target.id.clone();
-            Some((order, PlacedStage { key, binding, stage, evaluate_on_plan, re_evaluate_policies }))
+            Some((detail.order, placed))
         };
         let mut stages: Vec<(i32, PlacedStage)> =
             self.referrers(Node::Target(key)).filter_map(place).collect();
         stages.sort_by(|a, b| (a.0, &a.1.binding).cmp(&(b.0, &b.1.binding)));
         let stages = stages.into_iter().map(|(_, stage)| stage).collect();
-        Some(FlowLayout { authentication, denied_action, stages })
+        Some(FlowLayout { authentication: flow.authentication, denied_action: flow.denied_action, stages })
     }
 }

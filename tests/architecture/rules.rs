@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
     ("decision", &["model", "policy"]),
-    ("proto", &[]),
+    ("proto", &["model"]),
     ("store", &["model", "policy", "decision"]),
     ("identity", &["model"]),
     ("tls", &[]),

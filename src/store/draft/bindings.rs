@@ -3,7 +3,7 @@
 //! Must not know: how a target is compiled.
 
 use super::Draft;
-use crate::decision::{Row, RowFlags, RowSubject, TargetKey, Unresolved, View};
+use crate::decision::{Row, RowSubject, Switches, TargetKey, Unresolved, View};
 use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName};
 use crate::store::TargetEntry;
 use crate::store::atoms::{group_name, user_name};
@@ -13,17 +13,40 @@ use std::sync::Arc;
 
 /// For each target, the rows that are new, changed or (nothing) removed.
 #[derive(Default)]
-pub(super) struct RowChanges(HashMap<TargetKey, HashMap<Id, Option<Row>>>);
+pub(super) struct RowChanges {
+    rows: HashMap<TargetKey, HashMap<Id, Option<Row>>>,
+    /// The bindings of targets with many, so that finding one of them does not go through all each time.
+    ids: HashMap<TargetKey, HashSet<Id>>,
+}
+
+/// From this many bindings on, those of a target are looked up in a set.
+const MANY: usize = 32;
 
 impl RowChanges {
     fn set(&mut self, target: TargetKey, id: Id, row: Option<Row>) {
-        self.0.entry(target).or_default().insert(id, row);
+        self.rows.entry(target).or_default().insert(id, row);
+    }
+
+    fn has(&mut self, target: &TargetEntry, id: &Id) -> bool {
+        if target.rows.len() < MANY {
+            return target.rows.iter().any(|row| row.id == *id);
+        }
+        let collect = || target.rows.iter().map(|row| row.id.clone()).collect();
+        self.ids.entry(target.key).or_insert_with(collect).contains(id)
     }
 }
 
 impl Draft {
+    /// The target that a binding was bound to before this update.
+    fn bound_to(&self, rows: &mut RowChanges, id: &Id) -> Option<TargetKey> {
+        let candidates = self.next.bindings.candidates(id).filter_map(|key| self.next.targets.get(key));
+        let mut candidates = candidates.filter(|target| rows.has(target, id)).map(|target| target.key);
+        candidates.next()
+    }
+
     pub(super) fn remove_binding(&mut self, rows: &mut RowChanges, id: &Id) {
-        if let Some(target) = self.next.bindings.remove(id) {
+        if let Some(target) = self.bound_to(rows, id) {
+            self.next.bindings.remove(id, target.0);
             rows.set(target, id.clone(), None);
             self.removed += 1;
         }
@@ -40,8 +63,8 @@ impl Draft {
             Err(error) => self.problem(index, &name, "target", format!("{error}; correct one of the two")),
         }
         let subject = match &binding.subject {
-            BindingSubject::Policy(policy) => match self.next.policy_names.get(&**policy) {
-                Some(key) => Some(RowSubject::Policy(*key)),
+            BindingSubject::Policy(policy) => match self.next.policy_named(policy) {
+                Some(entry) => Some(RowSubject::Policy(entry.key)),
                 None => {
                     self.dangling(index, &name, "policy", "policy", policy);
                     None
@@ -52,19 +75,23 @@ impl Draft {
             BindingSubject::Group(group) => Some(RowSubject::Group(self.mention(group_name(group)))),
         };
         let (Ok(target), Some(subject)) = (target, subject) else { return };
-        let row = Row {
-            id: binding.id.clone(),
-            subject,
-            expires: binding.expires,
-            order: binding.order,
-            timeout_ms: u32::try_from(binding.timeout.as_millis()).unwrap_or(u32::MAX),
-            flags: RowFlags::new(binding.enabled, binding.negate, binding.failure_result, binding.dry_run),
-        };
-        let before = self.next.bindings.get(&binding.id).copied();
-        if let Some(before) = before.filter(|before| *before != target) {
-            rows.set(before, binding.id.clone(), None);
+        let switches = Switches::new(
+            binding.enabled,
+            binding.negate,
+            binding.failure_result,
+            binding.dry_run,
+            binding.timeout,
+        );
+        let row = Row::new(binding.id.clone(), subject, binding.order, switches, binding.expires);
+        match self.bound_to(rows, &binding.id) {
+            Some(before) if before == target => {}
+            Some(before) => {
+                self.next.bindings.remove(&binding.id, before.0);
+                rows.set(before, binding.id.clone(), None);
+                self.next.bindings.insert(&binding.id, target.0);
+            }
+            None => self.next.bindings.insert(&binding.id, target.0),
         }
-        self.next.bindings.insert(binding.id.clone(), target);
         rows.set(target, binding.id, Some(row));
     }
 
@@ -82,8 +109,8 @@ impl Draft {
 
     /// Writes the gathered rows of each target, in the order of evaluation.
     pub(super) fn rewrite_rows(&mut self, changes: RowChanges) {
-        for (key, mut changed) in changes.0 {
-            let Some(old) = self.next.targets.get(&key).cloned() else {
+        for (key, mut changed) in changes.rows {
+            let Some(old) = self.next.target(key).cloned() else {
                 // The target is removed together with these bindings.
                 continue;
             };
@@ -109,7 +136,7 @@ impl Draft {
             self.upserted += upserted;
             rows.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
             self.refer_to_policies(key, &old.rows, &rows);
-            self.next.targets.insert(key, Arc::new(TargetEntry { rows: rows.into(), ..(*old).clone() }));
+            self.next.targets.set(key.0, Arc::new(TargetEntry { rows: rows.into(), ..(*old).clone() }));
             self.touched.insert(key);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Must not know: bindings, except that a target cannot go while some are bound to it.
 
-use super::{Draft, Gone, claim};
+use super::{Draft, Gone};
 use crate::decision::{Lean, TargetKey};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
@@ -26,12 +26,9 @@ impl Draft {
         // All old names go before any new one comes, so that targets may swap names.
         let mut keyed = Vec::with_capacity(targets.len());
         for (index, target) in targets {
-            let kind = target.kind();
-            let old = self.next.target_named(kind, &target.id.to_string());
-            let old = old
-                .and_then(|key| self.next.targets.get(&key))
-                .filter(|old| old.target.id == target.id)
-                .cloned();
+            let old = self.next.target_named(target.kind(), &target.id.to_string());
+            let old =
+                old.and_then(|key| self.next.target(key)).filter(|old| old.target.id == target.id).cloned();
             if let Some(old) = &old {
                 self.drop_target_names(old);
             }
@@ -40,47 +37,49 @@ impl Draft {
         let mut placed = Vec::with_capacity(keyed.len());
         for (index, target, old) in keyed {
             let kind = target.kind();
-            let key = old.as_ref().map_or_else(|| TargetKey(self.new_key()), |old| old.key);
-            let Some(names) = self.next.target_names.get_mut(kind as usize) else { continue };
             let name = ResourceName { kind: ResourceKind::Target(kind), id: target.id.to_string().into() };
-            match claim(names, key, &texts_of(&target)) {
-                Ok(()) => {}
-                Err((text, holder)) => {
-                    let holder = self.next.describe(holder);
-                    let message = format!(
-                        "`{text}` is the name or id of {holder} already; names are unique within a kind"
-                    );
-                    self.problem(index, &name, name_field(kind), message);
-                    continue;
-                }
+            let texts = texts_of(&target);
+            let holder = texts.iter().find_map(|text| Some((text, self.next.target_named(kind, text)?)));
+            if let Some((text, holder)) = holder {
+                let holder = self.next.describe(holder);
+                let message =
+                    format!("`{text}` is the name or id of {holder} already; names are unique within a kind");
+                self.problem(index, &name, name_field(kind), message);
+                continue;
             }
-            // Targets that others refer to must be there before the references are resolved.
-            if old.is_none() {
-                let rows = Arc::from([]);
-                let entry =
-                    TargetEntry { key, target: target.clone(), lean: Lean::Nothing, placed: None, rows };
-                self.next.targets.insert(key, Arc::new(entry));
+            let key = old.as_ref().map_or_else(|| TargetKey(self.next.targets.reserve()), |old| old.key);
+            if let Some(names) = self.next.target_names.get_mut(kind as usize) {
+                texts.iter().for_each(|text| names.insert(text.as_str(), key.0));
             }
-            placed.push((index, name, key, target, old));
+            // Its name must be known before references are resolved and other names are claimed.
+            if old.as_ref().is_none_or(|old| old.target != target) {
+                let (lean, placed, rows) = match &old {
+                    Some(old) => (old.lean, old.placed, Arc::clone(&old.rows)),
+                    None => (Lean::Nothing, None, Arc::from([])),
+                };
+                self.next.targets.set(key.0, Arc::new(TargetEntry { key, target, lean, placed, rows }));
+            }
+            placed.push((index, name, key, old));
         }
-        for (index, name, key, target, old) in placed {
-            self.place_target(index, &name, key, target, old);
+        for (index, name, key, old) in placed {
+            self.place_target(index, &name, key, old);
         }
     }
 
+    /// Resolves what a target refers to, once all targets of the update are known by name.
     fn place_target(
         &mut self,
         index: usize,
         name: &ResourceName,
         key: TargetKey,
-        target: Target,
         old: Option<Arc<TargetEntry>>,
     ) {
-        let Ok((lean, placed)) = self.resolve(index, name, &target) else { return };
-        if let (TargetDetail::Entitlement { name: title, .. }, Lean::Needs(application)) =
-            (&target.detail, lean)
+        let Some(entry) = self.next.target(key).cloned() else { return };
+        let Ok((lean, placed)) = self.resolve(index, name, &entry.target) else { return };
+        if let (TargetDetail::Entitlement(entitlement), Lean::Needs(application)) =
+            (&entry.target.detail, lean)
         {
-            let holder = self.next.entitlements.insert((application, title.clone()), key);
+            let holder = self.next.entitlements.insert((application, entitlement.name.clone()), key);
             if let Some(holder) = holder.filter(|holder| *holder != key) {
                 let holder = self.next.describe(holder);
                 let message =
@@ -90,18 +89,12 @@ impl Draft {
             }
         }
         if let Some(old) = old {
-            if old.target == target && old.lean == lean && old.placed == placed {
+            if old.target == entry.target && old.lean == lean && old.placed == placed {
                 return;
             }
             self.drop_references(&old);
-            self.next.targets.insert(
-                key,
-                Arc::new(TargetEntry { key, target, lean, placed, rows: Arc::clone(&old.rows) }),
-            );
-        } else {
-            let rows = Arc::from([]);
-            self.next.targets.insert(key, Arc::new(TargetEntry { key, target, lean, placed, rows }));
         }
+        self.next.targets.set(key.0, Arc::new(TargetEntry { lean, placed, ..(*entry).clone() }));
         for node in nodes(lean, placed) {
             self.next.references.insert((node, Node::Target(key)));
         }
@@ -124,20 +117,26 @@ impl Draft {
             })
         };
         Ok(match &target.detail {
-            TargetDetail::Entitlement { application, .. } => {
-                (Lean::Needs(find(TargetKind::Application, application, "application")?), None)
+            TargetDetail::Entitlement(entitlement) => {
+                (Lean::Needs(find(TargetKind::Application, &entitlement.application, "application")?), None)
             }
-            TargetDetail::RacEndpoint { application: Some(application), .. } => {
-                (Lean::Needs(find(TargetKind::Application, application, "application")?), None)
-            }
-            TargetDetail::Device { access_group: Some(group), .. } => {
-                (Lean::Behind(find(TargetKind::DeviceAccessGroup, group, "access_group")?), None)
-            }
-            TargetDetail::Flow { authentication, .. } => (Lean::Authentication(*authentication), None),
-            TargetDetail::FlowStageBinding { flow, stage, .. } => {
-                let flow = find(TargetKind::Flow, flow, "flow");
-                let Some(stage) = self.next.stage_names.get(&**stage).copied() else {
-                    self.dangling(index, name, "stage", "stage", stage);
+            TargetDetail::RacEndpoint(endpoint) => match &endpoint.application {
+                Some(application) => {
+                    (Lean::Needs(find(TargetKind::Application, application, "application")?), None)
+                }
+                None => (Lean::Nothing, None),
+            },
+            TargetDetail::Device(device) => match &device.access_group {
+                Some(group) => {
+                    (Lean::Behind(find(TargetKind::DeviceAccessGroup, group, "access_group")?), None)
+                }
+                None => (Lean::Nothing, None),
+            },
+            TargetDetail::Flow(flow) => (Lean::Authentication(flow.authentication), None),
+            TargetDetail::FlowStageBinding(binding) => {
+                let flow = find(TargetKind::Flow, &binding.flow, "flow");
+                let Some((stage, _)) = self.next.stage_named(&binding.stage) else {
+                    self.dangling(index, name, "stage", "stage", &binding.stage);
                     return Err(());
                 };
                 (Lean::Nothing, Some((flow?, stage)))
@@ -148,14 +147,12 @@ impl Draft {
 
     fn drop_target_names(&mut self, entry: &TargetEntry) {
         if let Some(names) = self.next.target_names.get_mut(entry.target.kind() as usize) {
-            for text in texts_of(&entry.target) {
-                names.remove(text.as_str());
-            }
+            texts_of(&entry.target).iter().for_each(|text| names.remove(text.as_str(), entry.key.0));
         }
-        if let (TargetDetail::Entitlement { name, .. }, Lean::Needs(application)) =
+        if let (TargetDetail::Entitlement(entitlement), Lean::Needs(application)) =
             (&entry.target.detail, entry.lean)
         {
-            self.next.entitlements.remove(&(application, name.clone()));
+            self.next.entitlements.remove(&(application, entitlement.name.clone()));
         }
     }
 
@@ -166,19 +163,15 @@ impl Draft {
     }
 
     pub(super) fn remove_target(&mut self, kind: TargetKind, name: &ResourceName) -> bool {
-        let id = Id::new(&name.id);
         let key = self.next.target_named(kind, &name.id);
-        let entry = key.and_then(|key| self.next.targets.get(&key)).filter(|entry| entry.target.id == id);
+        let entry = key.and_then(|key| self.next.target(key)).filter(|entry| entry.target.id.is(&name.id));
         let Some(entry) = entry.cloned() else { return false };
         self.drop_target_names(&entry);
         self.drop_references(&entry);
         self.forget_rows(entry.key, &entry.rows);
-        self.next.targets.remove(&entry.key);
-        self.gone.push(Gone {
-            node: Node::Target(entry.key),
-            name: name.clone(),
-            rows: Arc::clone(&entry.rows),
-        });
+        self.next.targets.remove(entry.key.0);
+        let rows = Arc::clone(&entry.rows);
+        self.gone.push(Gone { node: Node::Target(entry.key), name: name.clone(), rows });
         self.touched.insert(entry.key);
         true
     }
@@ -186,58 +179,54 @@ impl Draft {
     pub(super) fn upsert_policies(&mut self, policies: Vec<(usize, Policy)>) {
         let mut keyed = Vec::with_capacity(policies.len());
         for (index, policy) in policies {
-            let old = self.next.policy_names.get(policy.id.to_string().as_str()).copied();
-            let old = old
-                .and_then(|key| self.next.policies.get(&key))
-                .filter(|old| old.policy.id == policy.id)
-                .cloned();
+            let old = self.next.policy_named(&policy.id.to_string());
+            let old = old.filter(|old| old.policy.id == policy.id).cloned();
             if let Some(old) = &old {
-                for text in texts_of_named(&old.policy.id, &old.policy.name) {
-                    self.next.policy_names.remove(text.as_str());
-                }
+                self.drop_policy_names(old);
             }
             keyed.push((index, policy, old));
         }
         for (index, policy, old) in keyed {
-            let key = old.as_ref().map_or_else(|| self.new_key(), |old| old.key);
             let name = ResourceName { kind: ResourceKind::Policy, id: policy.id.to_string().into() };
-            if let Err((text, _)) =
-                claim(&mut self.next.policy_names, key, &texts_of_named(&policy.id, &policy.name))
-            {
+            let texts = texts_of_named(&policy.id, &policy.name);
+            if let Some(text) = texts.iter().find(|text| self.next.policy_named(text).is_some()) {
                 let message =
                     format!("`{text}` is the name or id of another policy already; policy names are unique");
                 self.problem(index, &name, "name", message);
                 continue;
             }
+            let key = old.as_ref().map_or_else(|| self.next.policies.reserve(), |old| old.key);
+            texts.iter().for_each(|text| self.next.policy_names.insert(text.as_str(), key));
             if old.is_some_and(|old| old.policy == policy) {
                 continue;
             }
-            match Compiled::new(&policy) {
-                Ok(compiled) => {
-                    let entry = PolicyEntry { key, policy, compiled: Arc::new(compiled) };
-                    self.next.policies.insert(key, Arc::new(entry));
-                    self.touched.extend(self.next.referrers(Node::Policy(key)).filter_map(
-                        |node| match node {
-                            Node::Target(target) => Some(target),
-                            Node::Policy(_) | Node::Stage(_) => None,
-                        },
-                    ));
-                    self.upserted += 1;
+            let compiled = match Compiled::new(&policy) {
+                Ok(compiled) => Arc::new(compiled),
+                Err(error) => {
+                    self.problem(index, &name, error.field, error.message);
+                    continue;
                 }
-                Err(error) => self.problem(index, &name, error.field, error.message),
-            }
+            };
+            self.next.policies.set(key, Arc::new(PolicyEntry { key, policy, compiled }));
+            self.touched.extend(self.next.referrers(Node::Policy(key)).filter_map(|node| match node {
+                Node::Target(target) => Some(target),
+                Node::Policy(_) | Node::Stage(_) => None,
+            }));
+            self.upserted += 1;
+        }
+    }
+
+    fn drop_policy_names(&mut self, entry: &PolicyEntry) {
+        for text in texts_of_named(&entry.policy.id, &entry.policy.name) {
+            self.next.policy_names.remove(text.as_str(), entry.key);
         }
     }
 
     pub(super) fn remove_policy(&mut self, name: &ResourceName) -> bool {
-        let id = Id::new(&name.id);
-        let key = self.next.policy_names.get(&*name.id).copied();
-        let entry = key.and_then(|key| self.next.policies.get(&key)).filter(|entry| entry.policy.id == id);
+        let entry = self.next.policy_named(&name.id).filter(|entry| entry.policy.id.is(&name.id));
         let Some(entry) = entry.cloned() else { return false };
-        for text in texts_of_named(&entry.policy.id, &entry.policy.name) {
-            self.next.policy_names.remove(text.as_str());
-        }
-        self.next.policies.remove(&entry.key);
+        self.drop_policy_names(&entry);
+        self.next.policies.remove(entry.key);
         self.gone.push(Gone { node: Node::Policy(entry.key), name: name.clone(), rows: Arc::from([]) });
         true
     }
@@ -245,48 +234,42 @@ impl Draft {
     pub(super) fn upsert_stages(&mut self, stages: Vec<(usize, Stage)>) {
         let mut keyed = Vec::with_capacity(stages.len());
         for (index, stage) in stages {
-            let old = self.next.stage_names.get(stage.id.to_string().as_str()).copied();
-            let old = old.filter(|key| self.next.stages.get(key).is_some_and(|old| old.id == stage.id));
-            if let Some(old) = old.and_then(|key| self.next.stages.get(&key)) {
-                for text in texts_of_named(&old.id, &old.name) {
-                    self.next.stage_names.remove(text.as_str());
-                }
+            let old = self.next.stage_named(&stage.id.to_string()).filter(|(_, old)| old.id == stage.id);
+            let old = old.map(|(key, old)| (key, Arc::clone(old)));
+            if let Some((key, old)) = &old {
+                self.drop_stage_names(*key, old);
             }
             keyed.push((index, stage, old));
         }
         for (index, stage, old) in keyed {
-            let key = old.unwrap_or_else(|| self.new_key());
             let name = ResourceName { kind: ResourceKind::Stage, id: stage.id.to_string().into() };
-            if let Err((text, _)) =
-                claim(&mut self.next.stage_names, key, &texts_of_named(&stage.id, &stage.name))
-            {
+            let texts = texts_of_named(&stage.id, &stage.name);
+            if let Some(text) = texts.iter().find(|text| self.next.stage_named(text).is_some()) {
                 let message =
                     format!("`{text}` is the name or id of another stage already; stage names are unique");
                 self.problem(index, &name, "name", message);
                 continue;
             }
-            if self.next.stages.get(&key).is_some_and(|old| **old == stage) {
-                continue;
+            let key = old.as_ref().map_or_else(|| self.next.stages.reserve(), |(key, _)| *key);
+            texts.iter().for_each(|text| self.next.stage_names.insert(text.as_str(), key));
+            if old.is_none_or(|(_, old)| *old != stage) {
+                self.next.stages.set(key, Arc::new(stage));
+                self.upserted += 1;
             }
-            self.next.stages.insert(key, Arc::new(stage));
-            self.upserted += 1;
+        }
+    }
+
+    fn drop_stage_names(&mut self, key: u32, stage: &Stage) {
+        for text in texts_of_named(&stage.id, &stage.name) {
+            self.next.stage_names.remove(text.as_str(), key);
         }
     }
 
     pub(super) fn remove_stage(&mut self, name: &ResourceName) -> bool {
-        let id = Id::new(&name.id);
-        let key = self.next.stage_names.get(&*name.id).copied();
-        let Some((key, stage)) = key.and_then(|key| Some((key, Arc::clone(self.next.stages.get(&key)?))))
-        else {
-            return false;
-        };
-        if stage.id != id {
-            return false;
-        }
-        for text in texts_of_named(&stage.id, &stage.name) {
-            self.next.stage_names.remove(text.as_str());
-        }
-        self.next.stages.remove(&key);
+        let found = self.next.stage_named(&name.id).filter(|(_, stage)| stage.id.is(&name.id));
+        let Some((key, stage)) = found.map(|(key, stage)| (key, Arc::clone(stage))) else { return false };
+        self.drop_stage_names(key, &stage);
+        self.next.stages.remove(key);
         self.gone.push(Gone { node: Node::Stage(key), name: name.clone(), rows: Arc::from([]) });
         true
     }

@@ -5,7 +5,8 @@
 use super::fields::{Checked, Fields, MAX_NAME};
 use super::or;
 use crate::model::{
-    DeniedAction, FlowAuthentication, InvalidResponseAction, Mode, Target, TargetDetail, TargetKind,
+    Application, DeniedAction, Device, Entitlement, Flow, FlowAuthentication, FlowStageBinding,
+    InvalidResponseAction, Mode, RacEndpoint, Source, Target, TargetDetail, TargetKind,
 };
 use crate::proto::v1;
 
@@ -46,11 +47,11 @@ pub(super) fn target(fields: &mut Fields, resource: v1::resource::Resource) -> C
             let name = fields.name("name", &m.name);
             let attributes = fields.data("attributes", m.attributes);
             let detail = || {
-                Some(TargetDetail::Entitlement {
+                Some(TargetDetail::Entitlement(Box::new(Entitlement {
                     application: application?,
                     name: name?,
                     attributes: attributes?,
-                })
+                })))
             };
             (TargetKind::Entitlement, base, detail())
         }
@@ -58,7 +59,11 @@ pub(super) fn target(fields: &mut Fields, resource: v1::resource::Resource) -> C
             let base = keyed(m.id, "slug", m.slug, m.name, m.policy_engine_mode, m.empty_result);
             let kind = fields.label("kind", m.kind);
             let enabled = m.enabled.unwrap_or(true);
-            (TargetKind::Source, base, kind.map(|kind| TargetDetail::Source { kind, enabled }))
+            (
+                TargetKind::Source,
+                base,
+                kind.map(|kind| TargetDetail::Source(Box::new(Source { kind, enabled }))),
+            )
         }
         Resource::Flow(m) => {
             let base = keyed(m.id, "slug", m.slug, m.name, m.policy_engine_mode, m.empty_result);
@@ -87,24 +92,24 @@ pub(super) fn target(fields: &mut Fields, resource: v1::resource::Resource) -> C
                     Some(group) => Some(group?),
                     None => None,
                 };
-                Some(TargetDetail::Device { access_group, attributes: attributes?, facts: facts? })
+                Some(TargetDetail::Device(Box::new(Device {
+                    access_group,
+                    attributes: attributes?,
+                    facts: facts?,
+                })))
             };
             (TargetKind::Device, base, detail())
         }
         Resource::DeviceAccessGroup(m) => {
             let base = keyed(m.id, "name", m.name, String::new(), m.policy_engine_mode, m.empty_result);
             let attributes = fields.data("attributes", m.attributes);
-            let detail = attributes.map(|attributes| TargetDetail::DeviceAccessGroup { attributes });
+            let detail = attributes.map(|attributes| TargetDetail::DeviceAccessGroup(Box::new(attributes)));
             (TargetKind::DeviceAccessGroup, base, detail)
         }
         Resource::NotificationRule(m) => {
             let base = keyed(m.id, "name", m.name, String::new(), m.policy_engine_mode, m.empty_result);
             let severity = fields.label("severity", m.severity);
-            (
-                TargetKind::NotificationRule,
-                base,
-                severity.map(|severity| TargetDetail::NotificationRule { severity }),
-            )
+            (TargetKind::NotificationRule, base, severity.map(TargetDetail::NotificationRule))
         }
         Resource::RacEndpoint(m) => {
             let id = or(&m.id, &m.name);
@@ -178,12 +183,13 @@ fn application(
     publisher: String,
     launch_url: String,
 ) -> Checked<TargetDetail> {
-    Some(TargetDetail::Application {
+    let detail = Application {
         group: fields.label("group", group)?,
         meta_description: fields.text("meta_description", description, 64 << 10)?,
         meta_publisher: fields.label("meta_publisher", publisher)?,
         meta_launch_url: fields.label("meta_launch_url", launch_url)?,
-    })
+    };
+    Some(TargetDetail::Application((detail != Application::default()).then(|| Box::new(detail))))
 }
 
 fn flow(
@@ -211,12 +217,12 @@ fn flow(
         v1::FlowDeniedAction::Continue => DeniedAction::Continue,
     };
     let title = fields.label("title", title)?;
-    Some(TargetDetail::Flow {
+    Some(TargetDetail::Flow(Box::new(Flow {
         title,
         designation: fields.label("designation", designation)?,
         authentication,
         denied_action,
-    })
+    })))
 }
 
 fn flow_stage_binding(fields: &mut Fields, message: &v1::FlowStageBinding) -> Checked<TargetDetail> {
@@ -224,7 +230,7 @@ fn flow_stage_binding(fields: &mut Fields, message: &v1::FlowStageBinding) -> Ch
     let flow = fields.name("flow", &message.flow);
     let stage = fields.name("stage", &message.stage);
     let action = fields.member("invalid_response_action", message.invalid_response_action);
-    Some(TargetDetail::FlowStageBinding {
+    Some(TargetDetail::FlowStageBinding(Box::new(FlowStageBinding {
         flow: flow?,
         stage: stage?,
         order: message.order,
@@ -235,7 +241,7 @@ fn flow_stage_binding(fields: &mut Fields, message: &v1::FlowStageBinding) -> Ch
             Wire::Restart => InvalidResponseAction::Restart,
             Wire::RestartWithContext => InvalidResponseAction::RestartWithContext,
         },
-    })
+    })))
 }
 
 fn rac_endpoint(
@@ -247,5 +253,6 @@ fn rac_endpoint(
     let application =
         if application.is_empty() { None } else { Some(fields.name("application", application)?) };
     let host = fields.label("host", host)?;
-    Some(TargetDetail::RacEndpoint { application, host, protocol: fields.label("protocol", protocol)? })
+    let protocol = fields.label("protocol", protocol)?;
+    Some(TargetDetail::RacEndpoint(Box::new(RacEndpoint { application, host, protocol })))
 }

@@ -111,6 +111,7 @@ fn http(http: &Map<String, Json>, context: &mut v1::Context) {
         path: string("path", "/"),
         query: pairs.collect::<Vec<_>>().join("&"),
         headers: headers.into_iter().collect(),
+        brand_title: (!http.contains_key("no_brand")).then(|| string("branding_title", "authentik")),
     });
 }
 

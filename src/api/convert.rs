@@ -1,0 +1,336 @@
+//! Questions from messages to the model, and answers back. Every field of a question is checked here.
+//!
+//! Must not know: how a question is decided.
+
+use super::ask::Failure;
+use crate::model::{
+    Answer, BindingReport, Context, Decision, Event, EventUser, Explain, HttpRequest, Id, Mode, Question,
+    Reason, ReputationScore, Scope, SkipReason, Subject, TargetKind, TargetRef, TargetReport, Timestamp,
+    Value,
+};
+use crate::proto::{v1, value};
+use prost::Message;
+
+/// The most groups that a caller may vouch for.
+pub const MAX_GROUPS: usize = 1_000;
+/// The largest context, in bytes of its message.
+pub const MAX_CONTEXT: usize = 256 << 10;
+/// The largest subject, in bytes of its message.
+pub const MAX_SUBJECT: usize = 256 << 10;
+/// The longest name in a question, in bytes.
+const MAX_NAME: usize = 1_024;
+
+type Checked<T> = Result<T, Failure>;
+
+/// The question of a message; `now` counts where the message names no moment.
+pub(super) fn question(request: v1::CheckRequest, now: Timestamp) -> Checked<Question> {
+    let target = target(request.target)?;
+    let context = context(request.context.unwrap_or_default(), now)?;
+    let subject = match request.subject {
+        Some(message) => subject(message)?,
+        None if target.kind() == TargetKind::NotificationRule => actor(context.event.as_ref())?,
+        None => {
+            return Err(Failure::argument("subject", "missing; say who is asked about, or set anonymous"));
+        }
+    };
+    let scope = match v1::Scope::try_from(request.scope) {
+        Ok(v1::Scope::Unspecified | v1::Scope::WithParents) => Scope::WithParents,
+        Ok(v1::Scope::TargetAlone) => Scope::TargetAlone,
+        Err(_) => return Err(no_member("scope", request.scope)),
+    };
+    let explain = match v1::ExplainLevel::try_from(request.explain) {
+        Ok(v1::ExplainLevel::Unspecified | v1::ExplainLevel::None) => Explain::None,
+        Ok(v1::ExplainLevel::Reasons) => Explain::Reasons,
+        Ok(v1::ExplainLevel::Full) => Explain::Full,
+        Err(_) => return Err(no_member("explain", request.explain)),
+    };
+    Ok(Question { target, subject, context, scope, explain, full_evaluation: request.full_evaluation })
+}
+
+fn no_member(field: &str, number: i32) -> Failure {
+    Failure::argument(field, &format!("{number} is none of its values; see the schema for these"))
+}
+
+fn target(message: Option<v1::TargetRef>) -> Checked<TargetRef> {
+    use v1::target_ref::Target;
+    let Some(target) = message.and_then(|message| message.target) else {
+        return Err(Failure::argument("target", "missing; say what is asked about, such as an application"));
+    };
+    let (kind, name, field) = match target {
+        Target::Application(name) => (TargetKind::Application, name, "target.application"),
+        Target::Source(name) => (TargetKind::Source, name, "target.source"),
+        Target::Flow(name) => (TargetKind::Flow, name, "target.flow"),
+        Target::FlowStageBinding(id) => (TargetKind::FlowStageBinding, id, "target.flow_stage_binding"),
+        Target::Device(name) => (TargetKind::Device, name, "target.device"),
+        Target::DeviceAccessGroup(name) => {
+            (TargetKind::DeviceAccessGroup, name, "target.device_access_group")
+        }
+        Target::NotificationRule(name) => (TargetKind::NotificationRule, name, "target.notification_rule"),
+        Target::RacEndpoint(endpoint) if !endpoint.application.is_empty() => {
+            let application = name_in("target.rac_endpoint.application", endpoint.application)?;
+            return Ok(TargetRef::RacEndpointOf {
+                id: name_in("target.rac_endpoint.id", endpoint.id)?,
+                application,
+            });
+        }
+        Target::RacEndpoint(endpoint) => (TargetKind::RacEndpoint, endpoint.id, "target.rac_endpoint.id"),
+        Target::Entitlement(entitlement) if entitlement.id.is_empty() => {
+            let application = name_in("target.entitlement.application", entitlement.application)?;
+            return Ok(TargetRef::Entitlement {
+                application,
+                name: name_in("target.entitlement.name", entitlement.name)?,
+            });
+        }
+        Target::Entitlement(entitlement) => {
+            (TargetKind::Entitlement, entitlement.id, "target.entitlement.id")
+        }
+    };
+    Ok(TargetRef::Named(kind, name_in(field, name)?))
+}
+
+fn name_in(field: &str, name: String) -> Checked<Box<str>> {
+    if name.is_empty() {
+        return Err(Failure::argument(field, "missing; it is required"));
+    }
+    bounded(field, &name)?;
+    Ok(name.into())
+}
+
+fn bounded(field: &str, text: &str) -> Checked<()> {
+    if text.len() > MAX_NAME {
+        let message = format!("has {} bytes; at most {MAX_NAME} are allowed", text.len());
+        return Err(Failure::argument(field, &message));
+    }
+    Ok(())
+}
+
+/// A text that may be left out.
+fn optional(field: &str, text: String) -> Checked<Option<Box<str>>> {
+    bounded(field, &text)?;
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+fn subject(message: v1::Subject) -> Checked<Subject> {
+    let size = message.encoded_len();
+    if size > MAX_SUBJECT {
+        let message = format!("has {size} bytes; at most {MAX_SUBJECT} are allowed, so send less");
+        return Err(Failure::argument("subject", &message));
+    }
+    let named = !(message.user_id.is_empty() && message.username.is_empty() && message.email.is_empty());
+    if !message.anonymous && !named {
+        let text = "names nobody; set user_id, username or email, or set anonymous";
+        return Err(Failure::argument("subject", text));
+    }
+    let groups = message.group_ids.len() + message.group_names.len();
+    if groups > MAX_GROUPS {
+        let text = format!("{groups} groups are given with group_names; at most {MAX_GROUPS} are allowed");
+        return Err(Failure::argument("subject.group_ids", &text));
+    }
+    for (field, groups) in
+        [("subject.group_ids", &message.group_ids), ("subject.group_names", &message.group_names)]
+    {
+        if groups.iter().any(String::is_empty) {
+            return Err(Failure::argument(field, "has an empty entry; remove it"));
+        }
+    }
+    Ok(Subject {
+        user_id: optional("subject.user_id", message.user_id)?,
+        username: optional("subject.username", message.username)?,
+        email: optional("subject.email", message.email)?,
+        name: optional("subject.name", message.name)?,
+        group_ids: message.group_ids,
+        group_names: message.group_names,
+        attributes: data("subject.attributes", message.attributes)?,
+        is_superuser: message.is_superuser,
+        anonymous: message.anonymous,
+    })
+}
+
+/// The subject of a notification rule: who did what the event tells of, or nobody. One that the directory does not
+/// know (any more) counts as anonymous, which is for [`super::ask`] to see.
+fn actor(event: Option<&Event>) -> Checked<Subject> {
+    let Some(event) = event else {
+        return Err(Failure::argument(
+            "context.event",
+            "missing; a notification rule is asked about an event",
+        ));
+    };
+    let Some(user) = event.user.as_ref().filter(|user| !(user.id.is_empty() && user.username.is_empty()))
+    else {
+        return Ok(Subject { anonymous: true, ..Subject::default() });
+    };
+    let given = |text: &Box<str>| (!text.is_empty()).then(|| text.clone());
+    Ok(Subject {
+        user_id: given(&user.id),
+        username: given(&user.username),
+        email: given(&user.email),
+        ..Subject::default()
+    })
+}
+
+fn data(field: &str, data: Option<prost_types::Struct>) -> Checked<Value> {
+    match data {
+        Some(data) => value::from_struct(data).map_err(|error| Failure::argument(field, &error)),
+        None => Ok(Value::Null),
+    }
+}
+
+fn context(message: v1::Context, now: Timestamp) -> Checked<Context> {
+    let size = message.encoded_len();
+    if size > MAX_CONTEXT {
+        let message = format!("has {size} bytes; at most {MAX_CONTEXT} are allowed, so send less");
+        return Err(Failure::argument("context", &message));
+    }
+    let now = match message.time {
+        None => now,
+        Some(time) => value::moment(&time).ok_or_else(|| {
+            Failure::argument("context.time", "is not a moment between the years 1678 and 2261; correct it")
+        })?,
+    };
+    let client_ip = match message.client_ip.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| {
+            bounded("context.client_ip", text).err().unwrap_or_else(|| {
+                Failure::argument(
+                    "context.client_ip",
+                    &format!("`{text}` is no IP address; leave it empty if unknown"),
+                )
+            })
+        })?),
+    };
+    Ok(Context {
+        now,
+        client_ip,
+        http: message.http.map(http),
+        event: message.event.map(event).transpose()?,
+        values: data("context.values", message.values)?,
+        reputation: message.reputation.map(reputation).transpose()?,
+    })
+}
+
+fn http(message: v1::HttpRequest) -> HttpRequest {
+    HttpRequest {
+        method: message.method.into(),
+        scheme: message.scheme.into(),
+        host: message.host.into(),
+        path: message.path.into(),
+        query: message.query.into(),
+        headers: message.headers.into_iter().collect(),
+        brand_title: message.brand_title.map(Into::into),
+    }
+}
+
+fn event(message: v1::Event) -> Checked<Event> {
+    let user = message.user.map(|user| EventUser {
+        id: user.id.into(),
+        username: user.username.into(),
+        email: user.email.into(),
+    });
+    Ok(Event {
+        action: message.action.into(),
+        app: message.app.into(),
+        client_ip: message.client_ip.map(Into::into),
+        context: data("context.event.context", message.context)?,
+        user,
+    })
+}
+
+fn reputation(message: v1::ReputationScores) -> Checked<Vec<ReputationScore>> {
+    let row = |score: v1::ReputationScore| {
+        let expires = match score.expires {
+            None => None,
+            Some(moment) => Some(value::moment(&moment).ok_or_else(|| {
+                Failure::argument("context.reputation.scores.expires", "is out of range; correct it")
+            })?),
+        };
+        let (ip, identifier) = (score.ip.into(), score.identifier.into());
+        Ok(ReputationScore { id: Id::new(&score.id), ip, identifier, score: score.score, expires })
+    };
+    message.scores.into_iter().map(row).collect()
+}
+
+/// The message of an answer.
+pub(super) fn response(answer: Answer, summary: String, revision: u64) -> v1::CheckResponse {
+    let subject_known = answer.subject_known;
+    let explanation =
+        answer.report.map(|report| v1::Explanation { summary, subject_known, ..explanation(*report) });
+    v1::CheckResponse {
+        decision: decision(answer.decision).into(),
+        messages: answer.messages.into_iter().map(Into::into).collect(),
+        revision,
+        stale: false,
+        explanation,
+        valid_until: answer.valid_until.map(value::to_timestamp),
+    }
+}
+
+const fn decision(decision: Decision) -> v1::Decision {
+    match decision {
+        Decision::Allow => v1::Decision::Allow,
+        Decision::Deny => v1::Decision::Deny,
+    }
+}
+
+fn explanation(report: TargetReport) -> v1::Explanation {
+    let reason = match report.reason {
+        Reason::Bindings => v1::Reason::Bindings,
+        Reason::NoBindings => v1::Reason::NoBindings,
+        Reason::ParentFailed => v1::Reason::ParentFailed,
+        Reason::AccessGroupPassed => v1::Reason::AccessGroupPassed,
+        Reason::AccessGroupFailed => v1::Reason::AccessGroupFailed,
+        Reason::Authentication(_) => v1::Reason::Authentication,
+    };
+    let mode = match report.mode {
+        Mode::Any => v1::PolicyEngineMode::Any,
+        Mode::All => v1::PolicyEngineMode::All,
+    };
+    v1::Explanation {
+        target: Some(target_message(report.kind, report.id.to_string())),
+        decision: decision(report.decision).into(),
+        reason: reason.into(),
+        policy_engine_mode: mode.into(),
+        bindings: report.bindings.into_iter().map(binding).collect(),
+        parents: report.parents.into_iter().map(explanation).collect(),
+        summary: String::new(),
+        subject_known: false,
+    }
+}
+
+/// A target by its id.
+fn target_message(kind: TargetKind, id: String) -> v1::TargetRef {
+    use v1::target_ref::Target;
+    let target = match kind {
+        TargetKind::Application => Target::Application(id),
+        TargetKind::Entitlement => Target::Entitlement(v1::EntitlementRef { id, ..Default::default() }),
+        TargetKind::Source => Target::Source(id),
+        TargetKind::Flow => Target::Flow(id),
+        TargetKind::FlowStageBinding => Target::FlowStageBinding(id),
+        TargetKind::Device => Target::Device(id),
+        TargetKind::DeviceAccessGroup => Target::DeviceAccessGroup(id),
+        TargetKind::NotificationRule => Target::NotificationRule(id),
+        TargetKind::RacEndpoint => Target::RacEndpoint(v1::RacEndpointRef { id, ..Default::default() }),
+    };
+    v1::TargetRef { target: Some(target) }
+}
+
+fn binding(report: BindingReport) -> v1::BindingExplanation {
+    let skipped = match report.skipped {
+        None => v1::SkipReason::Unspecified,
+        Some(SkipReason::Disabled) => v1::SkipReason::Disabled,
+        Some(SkipReason::Expired) => v1::SkipReason::Expired,
+        Some(SkipReason::Decided) => v1::SkipReason::Decided,
+    };
+    v1::BindingExplanation {
+        binding_id: report.id.to_string(),
+        order: report.order,
+        subject: report.subject.into(),
+        skipped: skipped.into(),
+        raw_result: report.raw_result,
+        negated: report.negated,
+        result: report.result,
+        dry_run: report.dry_run,
+        messages: report.messages.into_iter().map(Into::into).collect(),
+        error: report.error.map(Into::into),
+        nanoseconds: report.nanoseconds,
+    }
+}

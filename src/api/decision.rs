@@ -1,0 +1,195 @@
+//! The Decision service.
+//!
+//! Must not know: how a question is decided.
+
+use super::ask::{Attempt, Failure, attempt, finish, now};
+use super::status::{error, status};
+use crate::proto::v1;
+use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
+use crate::store::Store;
+use futures_util::Stream;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// The most questions in a batch.
+pub const MAX_BATCH: usize = 1_000;
+/// The most questions of one stream that wait for policies at a time; then it reads no further.
+const MAX_WAITING: usize = 128;
+/// The largest message that is taken, in bytes.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// Answers questions from a store.
+#[derive(Clone, Debug)]
+pub struct DecisionApi {
+    store: Arc<Store>,
+}
+
+impl DecisionApi {
+    /// Answers from this store.
+    pub const fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// As a service for a server, with its limits.
+    pub fn into_service(self) -> DecisionServiceServer<Self> {
+        DecisionServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE)
+    }
+}
+
+#[tonic::async_trait]
+impl DecisionService for DecisionApi {
+    async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
+        let snapshot = self.store.load();
+        match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
+            Attempt::Answered(response) => Ok(Response::new(*response)),
+            // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
+            Attempt::Pending(pending) => {
+                Box::pin(finish(&snapshot, *pending)).await.map(Response::new).map_err(status)
+            }
+        }
+    }
+
+    async fn check_batch(
+        &self,
+        request: Request<v1::CheckBatchRequest>,
+    ) -> Result<Response<v1::CheckBatchResponse>, Status> {
+        let checks = request.into_inner().checks;
+        if checks.len() > MAX_BATCH {
+            let text = format!(
+                "{} questions; at most {MAX_BATCH} are allowed, so send several batches",
+                checks.len()
+            );
+            return Err(status(Failure::argument("checks", &text)));
+        }
+        let (snapshot, now) = (self.store.load(), now());
+        let revision = snapshot.revision();
+        if revision == 0 {
+            let message = "there is no configuration yet; try again once one is loaded".to_owned();
+            return Err(status(Failure { code: Code::Unavailable, field: String::new(), message }));
+        }
+        let mut results = Vec::with_capacity(checks.len());
+        let waiting = FuturesUnordered::new();
+        for (index, check) in checks.into_iter().enumerate() {
+            let result = match attempt(&snapshot, check, now) {
+                Ok(Attempt::Answered(response)) => Some(Ok(*response)),
+                Ok(Attempt::Pending(pending)) => {
+                    let snapshot = &snapshot;
+                    waiting.push(async move { (index, finish(snapshot, *pending).await) });
+                    None
+                }
+                Err(failure) => Some(Err(failure)),
+            };
+            results.push(v1::CheckBatchResult { result: result.map(batch_result) });
+        }
+        // The questions that wait do so side by side.
+        let mut waiting = waiting;
+        while let Some((index, result)) = waiting.next().await {
+            if let Some(slot) = results.get_mut(index) {
+                slot.result = Some(batch_result(result));
+            }
+        }
+        drop(waiting);
+        Ok(Response::new(v1::CheckBatchResponse { results, revision }))
+    }
+
+    type CheckStreamStream = Answers;
+
+    async fn check_stream(
+        &self,
+        request: Request<Streaming<v1::CheckStreamRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let questions = request.into_inner();
+        let store = Arc::clone(&self.store);
+        Ok(Response::new(Answers { store, questions, ended: false, waiting: FuturesUnordered::new() }))
+    }
+}
+
+fn batch_result(result: Result<v1::CheckResponse, Failure>) -> v1::check_batch_result::Result {
+    match result {
+        Ok(response) => v1::check_batch_result::Result::Response(response),
+        Err(failure) => v1::check_batch_result::Result::Error(error(failure)),
+    }
+}
+
+fn stream_result(id: u64, result: Result<v1::CheckResponse, Failure>) -> v1::CheckStreamResponse {
+    let result = match result {
+        Ok(response) => v1::check_stream_response::Result::Response(response),
+        Err(failure) => v1::check_stream_response::Result::Error(error(failure)),
+    };
+    v1::CheckStreamResponse { id, result: Some(result) }
+}
+
+type Late = Pin<Box<dyn Future<Output = v1::CheckStreamResponse> + Send>>;
+
+/// The answers of one stream. Questions that wait for nothing are answered where they are read, without a task or a
+/// channel; the others wait side by side, up to a bound, and are answered when they are ready.
+pub struct Answers {
+    store: Arc<Store>,
+    questions: Streaming<v1::CheckStreamRequest>,
+    ended: bool,
+    waiting: FuturesUnordered<Late>,
+}
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answers").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Answers {
+    /// Answers at once, or puts the question to those that wait.
+    fn take(&mut self, message: v1::CheckStreamRequest) -> Option<v1::CheckStreamResponse> {
+        let id = message.id;
+        let Some(check) = message.check else {
+            return Some(stream_result(
+                id,
+                Err(Failure::argument("check", "missing; send a question with the id")),
+            ));
+        };
+        let snapshot = self.store.load();
+        match attempt(&snapshot, check, now()) {
+            Ok(Attempt::Answered(response)) => Some(stream_result(id, Ok(*response))),
+            Ok(Attempt::Pending(pending)) => {
+                let late = async move { stream_result(id, finish(&snapshot, *pending).await) };
+                self.waiting.push(Box::pin(late));
+                None
+            }
+            Err(failure) => Some(stream_result(id, Err(failure))),
+        }
+    }
+}
+
+impl Stream for Answers {
+    type Item = Result<v1::CheckStreamResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Poll::Ready(Some(answer)) = this.waiting.poll_next_unpin(context) {
+            return Poll::Ready(Some(Ok(answer)));
+        }
+        while !this.ended && this.waiting.len() < MAX_WAITING {
+            match this.questions.poll_next_unpin(context) {
+                Poll::Pending => break,
+                Poll::Ready(None) => this.ended = true,
+                Poll::Ready(Some(Err(status))) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Some(answer) = this.take(message) {
+                        return Poll::Ready(Some(Ok(answer)));
+                    }
+                }
+            }
+        }
+        // What was put to those that wait in this call has to be polled once, to wake this stream later.
+        match this.waiting.poll_next_unpin(context) {
+            Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
+            Poll::Ready(None) if this.ended => Poll::Ready(None),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}

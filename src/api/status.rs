@@ -1,0 +1,45 @@
+//! The one place that maps failures to gRPC status codes, with what a gateway does about each:
+//!
+//! - `INVALID_ARGUMENT`: the gateway asks wrongly; it must not retry, and fails closed.
+//! - `NOT_FOUND`: the target is not in the configuration; the gateway fails closed until it is pushed.
+//! - `UNAVAILABLE`: no configuration yet; the gateway may retry, and applies its failure mode meanwhile.
+//! - `FAILED_PRECONDITION`: the revision asked for is not reached; the caller waits and asks again.
+//! - `RESOURCE_EXHAUSTED`: too much at once; the caller asks for less, or later.
+//!
+//! Must not know: why a question failed.
+
+use super::ask::Failure;
+use crate::proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of error reasons.
+const DOMAIN: &str = "bindery";
+
+/// The reason of an error, for programs.
+const fn reason(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument => "INVALID_QUESTION",
+        Code::NotFound => "UNKNOWN_TARGET",
+        Code::Unavailable => "NO_CONFIGURATION",
+        Code::FailedPrecondition => "REVISION_NOT_REACHED",
+        Code::ResourceExhausted => "TOO_MUCH",
+        _ => "FAILED",
+    }
+}
+
+/// The status of a failure, with google.rpc details: which field, and a reason for programs.
+pub(super) fn status(failure: Failure) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason(failure.code), DOMAIN, std::collections::HashMap::<String, String>::new());
+    if failure.code == Code::InvalidArgument {
+        details.add_bad_request_violation(failure.field, failure.message.clone());
+    }
+    Status::with_error_details(failure.code, failure.message, details)
+}
+
+/// The failure as a message, for one question of many.
+pub(super) fn error(failure: Failure) -> v1::CheckError {
+    let code = u32::try_from(i32::from(failure.code)).unwrap_or_default();
+    v1::CheckError { code, message: failure.message, field: failure.field }
+}

@@ -1,0 +1,130 @@
+//! Two small persistent structures on top of `imbl`'s, chosen by measurement for what a resource costs in memory:
+//! numbered slots, and an index from names to slots that keeps hashes instead of the names.
+//!
+//! Must not know: what is kept in the slots.
+
+use foldhash::fast::FixedState;
+use imbl::{OrdSet, Vector};
+use std::hash::{BuildHasher, Hash};
+
+/// Numbered slots. A number is used again once its slot is empty, so that a configuration that changes for years
+/// does not grow.
+#[derive(Clone, Debug)]
+pub(super) struct Slots<T> {
+    items: Vector<Option<T>>,
+    free: Vector<u32>,
+}
+
+impl<T: Clone> Default for Slots<T> {
+    fn default() -> Self {
+        Self { items: Vector::new(), free: Vector::new() }
+    }
+}
+
+impl<T: Clone> Slots<T> {
+    pub(super) fn get(&self, key: u32) -> Option<&T> {
+        self.items.get(key as usize)?.as_ref()
+    }
+
+    /// Takes a free number; the slot is empty until [`Slots::set`].
+    pub(super) fn reserve(&mut self) -> u32 {
+        self.free.pop_back().unwrap_or_else(|| {
+            self.items.push_back(None);
+            u32::try_from(self.items.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    pub(super) fn set(&mut self, key: u32, item: T) {
+        if let Some(slot) = self.items.get_mut(key as usize) {
+            *slot = Some(item);
+        }
+    }
+
+    /// Empties a slot. Its number is not given out again before [`Slots::release`].
+    pub(super) fn remove(&mut self, key: u32) -> Option<T> {
+        self.items.get_mut(key as usize)?.take()
+    }
+
+    /// Gives the number of an emptied slot back, once nothing refers to it.
+    pub(super) fn release(&mut self, key: u32) {
+        self.free.push_back(key);
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.items.iter().flatten()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len() - self.free.len()
+    }
+}
+
+/// From names to slots. Only a hash of each name is kept, 16 bytes with its slot; what is found must be compared
+/// with the name that was looked for, and two names with one hash do not disturb one another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NameIndex {
+    entries: OrdSet<(u64, u32)>,
+    hasher: FixedState,
+}
+
+impl NameIndex {
+    fn hash(&self, name: &(impl Hash + ?Sized)) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// The slots that may have this name.
+    pub(super) fn candidates<N: Hash + ?Sized>(&self, name: &N) -> impl Iterator<Item = u32> + use<'_, N> {
+        let hash = self.hash(name);
+        self.entries.range((hash, 0)..=(hash, u32::MAX)).map(|(_, key)| *key)
+    }
+
+    pub(super) fn insert(&mut self, name: &(impl Hash + ?Sized), key: u32) {
+        let hash = self.hash(name);
+        self.entries.insert((hash, key));
+    }
+
+    pub(super) fn remove(&mut self, name: &(impl Hash + ?Sized), key: u32) {
+        let hash = self.hash(name);
+        self.entries.remove(&(hash, key));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_used_again() {
+        let mut slots = Slots::default();
+        let a = slots.reserve();
+        slots.set(a, "a");
+        let b = slots.reserve();
+        slots.set(b, "b");
+        let before = slots.clone();
+        assert_eq!(slots.remove(a), Some("a"));
+        assert_eq!(slots.remove(a), None);
+        slots.release(a);
+        assert_eq!(slots.len(), 1);
+        let c = slots.reserve();
+        slots.set(c, "c");
+        assert_eq!((c, slots.get(a), before.get(a)), (a, Some(&"c"), Some(&"a")));
+        assert_eq!(slots.values().copied().collect::<Vec<_>>(), ["c", "b"]);
+    }
+
+    #[test]
+    fn names_lead_to_all_their_slots() {
+        let mut index = NameIndex::default();
+        for key in [7, 3] {
+            index.insert("x", key);
+        }
+        index.insert("y", 5);
+        assert_eq!(index.candidates("x").collect::<Vec<_>>(), [3, 7]);
+        index.remove("x", 3);
+        index.remove("y", 3);
+        assert_eq!(index.candidates("x").chain(index.candidates("y")).collect::<Vec<_>>(), [7, 5]);
+    }
+}
