@@ -13,6 +13,7 @@ mod tests {
     use crate::support::generate::{any_question, any_world};
     use crate::support::make::{NOW, dummy, question, resource, target};
     use bindery::api::ask;
+    use bindery::api::decision::DecisionApi;
     use bindery::model::Timestamp;
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
@@ -26,23 +27,19 @@ mod tests {
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
     use std::collections::BTreeMap;
     use std::sync::Arc;
+    use tokio::net::TcpListener;
     use tokio_stream::StreamExt as _;
-    use tonic::transport::Channel;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Channel, Server};
 
-    /// TO WIRE: the one place that knows how the service is built. Serve `bindery::api::decision::DecisionApi` on a
-    /// free port of this machine and connect to it; then take the `ignore`s off the tests below. In full:
-    ///
-    /// ```text
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let address = listener.local_addr().unwrap();
-    /// let service = DecisionServiceServer::new(DecisionApi::new(store));
-    /// let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    /// tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
-    /// Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
-    /// ```
+    /// Serves the decision service on a free port of this machine, for as long as the test runs.
     async fn serve(store: Arc<Store>) -> Channel {
-        drop(store);
-        panic!("the decision service is not wired here yet")
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = DecisionApi::new(store).into_service();
+        let incoming = TcpListenerStream::new(listener);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
     }
 
     /// A world and questions about it, the same ones in every run.
@@ -145,7 +142,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[ignore = "waits for the decision service, see `serve`"]
     async fn every_door_gives_the_answer_of_the_core() {
         let mut answered = 0;
         let mut failed = 0;
@@ -166,7 +162,6 @@ mod tests {
 
     /// All answers of a batch stand on one revision, whatever the writer does meanwhile.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "waits for the decision service, see `serve`"]
     async fn a_batch_stands_on_one_revision() {
         let store = Arc::new(Store::new(Settings::default()));
         let says = |generation: u64| dummy("says", true, &format!("generation {generation}"));
