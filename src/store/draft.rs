@@ -158,13 +158,18 @@ impl Draft {
         index: usize,
         resource: &ResourceName,
         field: &'static str,
-        noun: &str,
+        kind: ResourceKind,
         missing: &str,
     ) {
-        let message = format!("there is no {noun} `{missing}`; add it, or correct the reference");
-        self.problem(index, resource, field, message);
+        let missing = ResourceName { kind, id: missing.into() };
+        self.problem(
+            index,
+            resource,
+            field,
+            format!("there is no {missing}; add it, or correct the reference"),
+        );
         if let Some(problem) = self.problems.last_mut() {
-            problem.missing = Some(missing.into());
+            problem.missing = Some(missing);
         }
     }
 

@@ -70,13 +70,16 @@ fn with_references(
     replace: bool,
     mut problems: Vec<Problem>,
 ) -> Vec<Problem> {
-    let nameless = problems.iter().any(|problem| problem.resource.is_none());
-    let wrong: HashSet<Box<str>> =
-        problems.iter().filter_map(|problem| Some(problem.resource.as_ref()?.id.clone())).collect();
+    let wrong: HashSet<ResourceName> =
+        problems.iter().filter_map(|problem| problem.resource.clone()).collect();
+    // One without a name may be any of its kind.
+    let may_be_wrong = |missing: &ResourceName| {
+        wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
+    };
     let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
     let between = store.examine(Change { upserts, removals, replace }).into_iter().filter(|problem| {
         // A removal problem may come from a wrong resource, too.
-        let about_wrong = problem.missing.as_ref().is_some_and(|missing| nameless || wrong.contains(missing));
+        let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
         problem.index.is_some() && !about_wrong
     });
     for mut problem in between {
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(
             problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
-                "slug: missing; it is required",
+                "application: slug: missing; it is required",
                 "policy binding `b`: more than one of policy, user and group is set; set exactly one",
                 "application `wiki`: id: there are two of this id; remove one, or give them different ids",
             ]

@@ -136,7 +136,7 @@ impl Draft {
             TargetDetail::FlowStageBinding(binding) => {
                 let flow = find(TargetKind::Flow, &binding.flow, "flow");
                 let Some((stage, _)) = self.next.stage_named(&binding.stage) else {
-                    self.dangling(index, name, "stage", "stage", &binding.stage);
+                    self.dangling(index, name, "stage", ResourceKind::Stage, &binding.stage);
                     return Err(());
                 };
                 (Lean::Nothing, Some((flow?, stage)))

@@ -6,6 +6,7 @@
 use super::super::origin::{FileProblem, Origin};
 use super::super::yaml::{Content, Node, Scalar};
 use crate::proto;
+use crate::proto::value::MAX_DEPTH;
 use prost::Message;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value as Json};
@@ -131,12 +132,12 @@ impl<'a> Walker<'a> {
         match description.full_name() {
             "google.protobuf.Struct" => {
                 if node.tag.is_none() && matches!(node.content, Content::Mapping(_)) {
-                    return self.data(node, path);
+                    return self.data(node, path, 1);
                 }
                 self.wrong_type(node, &place(path, ""), "a mapping");
                 return None;
             }
-            "google.protobuf.Value" => return self.data(node, path),
+            "google.protobuf.Value" => return self.data(node, path, 1),
             "google.protobuf.Timestamp" => return self.timestamp(node, path),
             "google.protobuf.Duration" => return self.duration(node, path),
             _ => {}
@@ -297,7 +298,11 @@ impl<'a> Walker<'a> {
     }
 
     /// Free data.
-    fn data(&mut self, node: &Node, path: &str) -> Option<Json> {
+    fn data(&mut self, node: &Node, path: &str, depth: usize) -> Option<Json> {
+        if depth > MAX_DEPTH {
+            self.problem(node.line, format!("{path}: is nested deeper than {MAX_DEPTH} levels; flatten it"));
+            return None;
+        }
         if node.tag.as_deref().is_some_and(|tag| tag != "!!str") {
             self.wrong_type(node, path, "free data");
             return None;
@@ -314,7 +319,7 @@ impl<'a> Walker<'a> {
                 let items = items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| self.data(item, &format!("{path}[{index}]")));
+                    .map(|(index, item)| self.data(item, &format!("{path}[{index}]"), depth + 1));
                 Json::Array(items.collect::<Option<_>>()?)
             }
             Content::Mapping(entries) => {
@@ -324,7 +329,7 @@ impl<'a> Walker<'a> {
                         self.wrong_type(key, &place(path, "key"), "a text");
                         return None;
                     };
-                    object.insert(name.to_owned(), self.data(value, &place(path, name))?);
+                    object.insert(name.to_owned(), self.data(value, &place(path, name), depth + 1)?);
                 }
                 Json::Object(object)
             }
