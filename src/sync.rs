@@ -9,4 +9,5 @@ mod convert;
 pub mod origin;
 pub mod source;
 pub mod suite;
+pub mod watch;
 pub mod yaml;

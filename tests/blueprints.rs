@@ -38,10 +38,15 @@ mod tests {
         }
         let file = "converted.yaml".into();
         let document = bindery::sync::yaml::parse(&text, &bindery::sync::yaml::Limits::default()).unwrap();
-        let again = bundle::read(&document[0], &file).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        let again =
+            bundle::read(&document[0], &file).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
         let again = again.into_iter().map(|(resource, _)| resource).collect();
         let applied = apply(&store, Update::Replace(again)).unwrap();
-        assert_eq!((applied.revision, applied.upserted, applied.removed), (1, 0, 0), "conversion changed something");
+        assert_eq!(
+            (applied.revision, applied.upserted, applied.removed),
+            (1, 0, 0),
+            "conversion changed something"
+        );
     }
 
     #[test]
@@ -61,7 +66,11 @@ mod tests {
         for path in default.iter().chain(&example) {
             let is_default = default.contains(path);
             // An example may refer to what the defaults have; these are counted once, by themselves.
-            let alone = read(if is_default { vec![path.clone()] } else { [default.clone(), vec![path.clone()]].concat() });
+            let alone = read(if is_default {
+                vec![path.clone()]
+            } else {
+                [default.clone(), vec![path.clone()]].concat()
+            });
             let base = if is_default { &Loaded::default().tally } else { &defaults.tally };
             let (mut entries, mut taken) = (0, 0);
             for model in &alone.tally {
