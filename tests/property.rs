@@ -430,4 +430,26 @@ mod tests {
             },
         );
     }
+
+    /// A binding may move away from a target that goes with the same update.
+    #[test]
+    fn a_binding_may_leave_a_target_that_goes() {
+        let endpoint =
+            |id: &str| resource(R::RacEndpoint(v1::RacEndpoint { id: id.into(), ..Default::default() }));
+        let reference =
+            |id: &str| target(T::RacEndpoint(v1::RacEndpointRef { id: id.into(), ..Default::default() }));
+        let configuration = |id: &str| {
+            let mut resources = rows(&reference(id), "row-", &[(false, None)]);
+            resources.push(endpoint(id));
+            resources
+        };
+        let (old, new) = (configuration("old"), configuration("new"));
+        for replace in [false, true] {
+            let mut pair = Pair::new(true);
+            pair.apply(Update::Replace(old.clone())).unwrap();
+            pair.apply(update(&old, &new, How { replace, backwards: false })).unwrap();
+            pair.compare(&question(reference("old"), "u")).unwrap();
+            pair.compare(&question(reference("new"), "u")).unwrap();
+        }
+    }
 }
