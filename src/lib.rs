@@ -44,9 +44,12 @@
 //! ```
 
 pub mod api;
+pub mod app;
+pub mod config;
 pub mod decision;
 pub mod model;
 pub mod policy;
 pub mod proto;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

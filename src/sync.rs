@@ -3,8 +3,11 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+pub mod blueprint;
 pub mod bundle;
 mod convert;
 pub mod origin;
+pub mod source;
 pub mod suite;
+pub mod watch;
 pub mod yaml;

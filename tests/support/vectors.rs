@@ -6,7 +6,7 @@
 mod composites;
 mod config;
 mod engine;
-mod planner;
+pub(crate) mod planner;
 mod question;
 pub(crate) mod rules;
 

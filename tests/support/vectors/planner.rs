@@ -1,5 +1,5 @@
-//! Planner vectors. Plans and steps wait for the flow service; what a plain question about the flow can show is asked:
-//! who may enter it.
+//! Planner vectors. `tests/planner.rs` holds the planner to them; here a plain question about the flow is asked: who
+//! may enter it.
 //!
 //! The authentication requirement looks at the session's user, the flow's bindings at the pending user if the context
 //! has one. A plain question knows one subject, so only vectors are asked where the two are the same.
@@ -20,27 +20,16 @@ pub(super) fn case(vector: &Vector) -> Case {
     let pending = &json["request"]["context"]["pending_user"];
     let session = text(&json["request"]["http_user"]);
     if let Some(reason) = vector.kind_to_come(&bindings) {
-        return Case::skip(format!("{reason}; flow service to come"));
+        return Case::skip(reason);
     }
-    let to_come = "flow service to come".to_owned();
+    let elsewhere = || Case::skip("two subjects, which tests/planner.rs compares".to_owned());
     if !pending.is_null() && pending != session {
-        return Case::skip(to_come);
+        return elsewhere();
     }
-    let Some((passing, messages, reason)) = entry(vector) else { return Case::skip(to_come) };
+    let Some((passing, messages, reason)) = entry(vector) else { return elsewhere() };
 
     let flow_ref = target(T::Flow("f".into()));
-    let mut resources = config::base(vector);
-    resources.push(resource(R::Flow(v1::Flow {
-        slug: "f".into(),
-        policy_engine_mode: mode(text(&flow["mode"])),
-        designation: text(&flow["designation"]).into(),
-        authentication: authentication(text(&flow["authentication"])).into(),
-        ..Default::default()
-    })));
-    resources.extend(config::bindings(&flow["bindings"], &flow_ref, "flow"));
-    for stage in items(&json["stages"]) {
-        resources.extend(self::stage(stage));
-    }
+    let resources = resources(vector);
 
     let mut request = json["request"].clone();
     if let Some(context) = request["context"].as_object_mut() {
@@ -59,9 +48,27 @@ pub(super) fn case(vector: &Vector) -> Case {
         sources: Vec::new(),
     };
     let asks = question::subjects(vector, session).into_iter().map(ask).collect();
-    let mut case = Case::plan(resources, asks);
-    case.skipped = Some(to_come);
-    case
+    Case::plan(resources, asks)
+}
+
+/// The flow with its stages, and all that they need.
+pub(crate) fn resources(vector: &Vector) -> Vec<v1::Resource> {
+    let json = &vector.json;
+    let flow = &json["flow"];
+    let flow_ref = target(T::Flow("f".into()));
+    let mut resources = config::base(vector);
+    resources.push(resource(R::Flow(v1::Flow {
+        slug: "f".into(),
+        policy_engine_mode: mode(text(&flow["mode"])),
+        designation: text(&flow["designation"]).into(),
+        authentication: authentication(text(&flow["authentication"])).into(),
+        ..Default::default()
+    })));
+    resources.extend(config::bindings(&flow["bindings"], &flow_ref, "flow"));
+    for stage in items(&json["stages"]) {
+        resources.extend(self::stage(stage));
+    }
+    resources
 }
 
 /// The flow's binding set, for the session's user.

@@ -1,0 +1,172 @@
+//! The server put together: services on their listeners, health, and an orderly end.
+//!
+//! Listeners and the signal to end are arguments, so that tests drive the same code. Must not know: where settings
+//! and configuration come from.
+
+use crate::api::decision::DecisionApi;
+use crate::proto;
+use crate::proto::v1::decision_service_server::DecisionServiceServer;
+use crate::store::Store;
+use futures_util::future::{join, pending};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+/// Keepalive: a connection whose peer does not answer for this long is closed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The most streams (calls) under way on one connection.
+const MAX_STREAMS: u32 = 1_024;
+
+/// Where questions come in.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// Over TCP.
+    pub tcp: Option<TcpListener>,
+    /// Over a unix socket.
+    pub unix: Option<BoundSocket>,
+}
+
+/// A unix socket that is listened on; its file goes when this does.
+#[derive(Debug)]
+pub struct BoundSocket {
+    listener: Option<UnixListener>,
+    path: PathBuf,
+}
+
+impl Drop for BoundSocket {
+    fn drop(&mut self) {
+        // Nobody is left to tell; a file that stays behind is replaced at the next start.
+        let _gone = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens on a unix socket with this file mode. A file that a former server left behind is replaced; any other file,
+/// or a socket that somebody listens on, is left alone.
+///
+/// # Errors
+/// When the path is taken or the socket cannot be made.
+pub fn bind_unix(path: &Path, mode: u32) -> Result<BoundSocket, String> {
+    let shown = path.display();
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("socket: `{shown}` cannot be looked at: {error}")),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(format!("socket: `{shown}` is there and is no socket; name another path"));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(format!(
+                "socket: somebody listens on `{shown}` already; stop that server or name another path"
+            ));
+        }
+        Ok(_) => std::fs::remove_file(path)
+            .map_err(|error| format!("socket: `{shown}` cannot be replaced: {error}"))?,
+    }
+    let listener =
+        UnixListener::bind(path).map_err(|error| format!("socket: `{shown}` cannot be made: {error}"))?;
+    let bound = BoundSocket { listener: Some(listener), path: path.to_owned() };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(|error| format!("socket: the mode of `{shown}` cannot be set: {error}"))?;
+    Ok(bound)
+}
+
+/// Serves until `shutdown` is done: then health turns to not serving, no new calls are taken, and running ones have
+/// `drain` to finish. `ready` tells when there is a configuration; until then health says not serving.
+///
+/// # Errors
+/// When a listener fails.
+pub async fn run(
+    store: Arc<Store>,
+    mut listeners: Listeners,
+    drain: Duration,
+    ready: watch::Receiver<bool>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_health(&health, false).await;
+    let mut routes = Routes::builder();
+    routes.add_service(DecisionApi::new(store).into_service()).add_service(health_service);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(reflection().build_v1().map_err(|error| error.to_string())?);
+    routes.add_service(reflection().build_v1alpha().map_err(|error| error.to_string())?);
+    let routes = routes.routes();
+
+    let (stop, stopping) = watch::channel(false);
+    let tcp = listeners.tcp.take().map(|listener| {
+        let incoming = TcpListenerStream::new(listener);
+        let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
+            connection.inspect(|connection| {
+                // Without it, small answers wait for more to send.
+                let _kept_as_it_is = connection.set_nodelay(true);
+            })
+        });
+        server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping.clone()))
+    });
+    let unix = listeners.unix.as_mut().and_then(|socket| socket.listener.take()).map(|listener| {
+        let incoming = UnixListenerStream::new(listener);
+        server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping))
+    });
+    let serving = async move {
+        let tcp = async { if let Some(tcp) = tcp { tcp.await } else { Ok(()) } };
+        let unix = async { if let Some(unix) = unix { unix.await } else { Ok(()) } };
+        let (tcp, unix) = join(tcp, unix).await;
+        tcp.and(unix).map_err(|error| format!("a listener failed: {error}"))
+    };
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => return result,
+        never = follow(&health, ready) => match never {},
+        () = shutdown => {}
+    }
+    tracing::info!(seconds = drain.as_secs(), "shutting down: no new calls, running ones may finish");
+    set_health(&health, false).await;
+    // Who watches health learns it before the connections close.
+    tokio::task::yield_now().await;
+    stop.send_replace(true);
+    match tokio::time::timeout(drain, serving).await {
+        Ok(result) => result,
+        Err(_) => {
+            tracing::warn!("some calls did not finish in time and are cut off");
+            Ok(())
+        }
+    }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(MAX_STREAMS))
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone means the end, too.
+    let _either = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Turns health to serving as soon as there is a configuration.
+async fn follow(health: &HealthReporter, mut ready: watch::Receiver<bool>) -> std::convert::Infallible {
+    if ready.wait_for(|ready| *ready).await.is_ok() {
+        set_health(health, true).await;
+    }
+    pending().await
+}
+
+async fn set_health(health: &HealthReporter, serving: bool) {
+    use tonic_health::ServingStatus::{NotServing, Serving};
+    let status = if serving { Serving } else { NotServing };
+    health.set_service_status("", status).await;
+    let name = <DecisionServiceServer<DecisionApi> as tonic::server::NamedService>::NAME;
+    health.set_service_status(name, status).await;
+}

@@ -1,0 +1,299 @@
+//! Settings of the server: from a file, the environment and flags, in that order of growing strength. The only reader
+//! of the environment.
+//!
+//! Must not know: what the settings are used for.
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Pass or fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmptyResult {
+    /// As in authentik.
+    Pass,
+    /// For deployments that trust nothing.
+    Fail,
+}
+
+/// Whose word counts on the groups of a user that the directory knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Authority {
+    /// The directory's.
+    Directory,
+    /// The caller's.
+    Caller,
+    /// Both together.
+    Union,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `bindery serve` takes. Every setting may also stand in the settings file, with underscores for hyphens.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeArgs {
+    /// Settings file (TOML); flags and environment variables count more than it
+    #[arg(long, env = "BINDERY_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Bundle: a file, or a directory of .yaml, .yml and .json files; may be given several times
+    #[arg(long, env = "BINDERY_BUNDLE", value_name = "PATH", value_delimiter = ',')]
+    pub bundle: Vec<PathBuf>,
+
+    /// authentik blueprint: a file or a directory; may be given several times
+    #[arg(long, env = "BINDERY_BLUEPRINT", value_name = "PATH", value_delimiter = ',')]
+    pub blueprint: Vec<PathBuf>,
+
+    /// Environment variable that blueprints may read with !Env; others give nothing
+    #[arg(long, env = "BINDERY_BLUEPRINT_ENV", value_name = "NAME", value_delimiter = ',')]
+    pub blueprint_env: Vec<String>,
+
+    /// Directory whose files blueprints may read with !File; others give nothing
+    #[arg(long, env = "BINDERY_BLUEPRINT_FILES", value_name = "DIR")]
+    pub blueprint_files: Option<PathBuf>,
+
+    /// What an application without bindings gives when it comes from a blueprint: authentik's default application
+    /// access [default: pass]
+    #[arg(long, env = "BINDERY_APPLICATION_ACCESS", value_name = "RESULT")]
+    pub application_access: Option<EmptyResult>,
+
+    /// Address for questions over TCP; `none` for no TCP [default: 127.0.0.1:9191]
+    #[arg(long, env = "BINDERY_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+
+    /// Unix socket for questions [default: none]
+    #[arg(long, env = "BINDERY_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Mode of the unix socket, octal [default: 0660]
+    #[arg(long, env = "BINDERY_SOCKET_MODE", value_name = "MODE")]
+    pub socket_mode: Option<String>,
+
+    /// Listen on other addresses than loopback; there is no encryption in this version
+    #[arg(long, env = "BINDERY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_remote: Option<bool>,
+
+    /// The result of a target without an enabled binding that does not say itself [default: pass]
+    #[arg(long, env = "BINDERY_DEFAULT_EMPTY_RESULT", value_name = "RESULT")]
+    pub default_empty_result: Option<EmptyResult>,
+
+    /// Whose word counts on the groups of a user that the directory knows [default: directory]
+    #[arg(long, env = "BINDERY_GROUP_AUTHORITY", value_name = "WHO")]
+    pub group_authority: Option<Authority>,
+
+    /// How long running calls may take at shutdown, in seconds, 0 to 300 [default: 10]
+    #[arg(long, env = "BINDERY_DRAIN_SECONDS", value_name = "SECONDS")]
+    pub drain_seconds: Option<u64>,
+
+    /// Whether files are watched for changes [default: true]
+    #[arg(long, env = "BINDERY_WATCH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub watch: Option<bool>,
+
+    /// How logs are written [default: text]
+    #[arg(long, env = "BINDERY_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// What is logged, such as info, debug or bindery=debug,warn [default: info]
+    #[arg(long, env = "BINDERY_LOG_LEVEL", value_name = "FILTER")]
+    pub log_level: Option<String>,
+}
+
+/// Settings that were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeSettings {
+    /// Bundles.
+    pub bundles: Vec<PathBuf>,
+    /// Blueprints.
+    pub blueprints: Vec<PathBuf>,
+    /// Environment variables that blueprints may read.
+    pub blueprint_env: Vec<String>,
+    /// Directory whose files blueprints may read.
+    pub blueprint_files: Option<PathBuf>,
+    /// What an application without bindings gives when it comes from a blueprint.
+    pub application_access: bool,
+    /// Address for questions over TCP.
+    pub listen: Option<SocketAddr>,
+    /// Unix socket for questions.
+    pub socket: Option<PathBuf>,
+    /// Mode of the unix socket.
+    pub socket_mode: u32,
+    /// The result of a target without an enabled binding.
+    pub default_empty_result: bool,
+    /// Whose word counts on groups.
+    pub group_authority: Authority,
+    /// How long running calls may take at shutdown.
+    pub drain: Duration,
+    /// Whether files are watched.
+    pub watch: bool,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_level: String,
+}
+
+/// The value of an environment variable, for blueprints whose operator named it.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether people asked for output without colour.
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+impl ServeArgs {
+    /// Flags and environment over the settings file over the defaults, checked.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong and what to do.
+    pub fn resolve(self) -> Result<ServeSettings, String> {
+        let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| "127.0.0.1:9191".to_owned());
+        let allow_remote = self.allow_remote.or(file.allow_remote).unwrap_or(false);
+        let listen = address(&listen, allow_remote)?;
+        let socket = self.socket.or(file.socket);
+        if listen.is_none() && socket.is_none() {
+            return Err(
+                "listen: is `none` and there is no socket, so nobody could ask; set one of them".to_owned()
+            );
+        }
+        let mode = self.socket_mode.or(file.socket_mode).unwrap_or_else(|| "0660".to_owned());
+        let drain = self.drain_seconds.or(file.drain_seconds).unwrap_or(10);
+        if drain > 300 {
+            return Err(format!("drain-seconds: {drain} is more than 300; lower it"));
+        }
+        let settings = ServeSettings {
+            bundles: first(self.bundle, file.bundle),
+            blueprints: first(self.blueprint, file.blueprint),
+            blueprint_env: first(self.blueprint_env, file.blueprint_env),
+            blueprint_files: self.blueprint_files.or(file.blueprint_files),
+            application_access: self.application_access.or(file.application_access)
+                != Some(EmptyResult::Fail),
+            listen,
+            socket,
+            socket_mode: socket_mode(&mode)?,
+            default_empty_result: self.default_empty_result.or(file.default_empty_result)
+                != Some(EmptyResult::Fail),
+            group_authority: self.group_authority.or(file.group_authority).unwrap_or(Authority::Directory),
+            drain: Duration::from_secs(drain),
+            watch: self.watch.or(file.watch).unwrap_or(true),
+            log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+        };
+        if settings.bundles.is_empty() && settings.blueprints.is_empty() {
+            return Err("bundle, blueprint: there is no configuration; name at least one file or directory"
+                .to_owned());
+        }
+        if let Some(directory) = settings.blueprint_files.as_deref().filter(|it| !it.is_dir()) {
+            return Err(format!("blueprint-files: `{}` is no directory; name one", directory.display()));
+        }
+        Ok(settings)
+    }
+}
+
+fn first<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
+    if strong.is_empty() { weak } else { strong }
+}
+
+fn read_file(path: &Path) -> Result<ServeArgs, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("config: `{shown}` cannot be read: {error}"))?;
+    toml::from_str(&text).map_err(|error| format!("config: `{shown}`: {}", error.to_string().trim_end()))
+}
+
+fn address(text: &str, allow_remote: bool) -> Result<Option<SocketAddr>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let address: SocketAddr = text.parse().map_err(|_| {
+        format!("listen: `{text}` is no address; write address:port, such as 127.0.0.1:9191, or none")
+    })?;
+    if !address.ip().is_loopback() && !allow_remote {
+        return Err(format!(
+            "listen: `{address}` can be reached from other machines, and this version has no encryption and no \
+             authentication of callers; use a loopback address or a unix socket, or set allow-remote"
+        ));
+    }
+    Ok(Some(address))
+}
+
+fn socket_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(format!("socket-mode: `{text}` is no file mode; write three octal digits, such as 0660")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> ServeArgs {
+        ServeArgs { bundle: vec!["b.yaml".into()], ..ServeArgs::default() }
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let settings = args().resolve().unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:9191".parse().ok());
+        assert_eq!(
+            (settings.socket_mode, settings.drain, settings.watch),
+            (0o660, Duration::from_secs(10), true)
+        );
+        assert!(settings.default_empty_result && settings.application_access);
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_a_remedy() {
+        let text = |text: &str| Some(text.to_owned());
+        for (args, part) in [
+            (ServeArgs::default(), "name at least one file"),
+            (ServeArgs { listen: text("0.0.0.0:9191"), ..args() }, "listen: `0.0.0.0:9191` can be reached"),
+            (ServeArgs { listen: text("localhost"), ..args() }, "listen: `localhost` is no address"),
+            (ServeArgs { listen: text("none"), ..args() }, "there is no socket"),
+            (ServeArgs { socket_mode: text("9"), ..args() }, "socket-mode: `9` is no file mode"),
+            (ServeArgs { drain_seconds: Some(301), ..args() }, "drain-seconds: 301 is more than 300"),
+            (ServeArgs { blueprint_files: Some("/no/such".into()), ..args() }, "blueprint-files: `/no/such`"),
+            (
+                ServeArgs { config: Some("/no/such.toml".into()), ..args() },
+                "config: `/no/such.toml` cannot be read",
+            ),
+        ] {
+            let error = args.resolve().unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_count_more_than_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "listen = \"127.0.0.1:1\"\ndrain_seconds = 3\nwatch = false\n").unwrap();
+        let config = Some(file.path().to_owned());
+        let settings = ServeArgs { config, drain_seconds: Some(4), ..args() }.resolve().unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:1".parse().ok());
+        assert_eq!((settings.drain, settings.watch), (Duration::from_secs(4), false));
+    }
+
+    #[test]
+    fn the_file_names_what_it_does_not_know() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "listn = \"127.0.0.1:1\"\n").unwrap();
+        let error = ServeArgs { config: Some(file.path().to_owned()), ..args() }.resolve().unwrap_err();
+        assert!(error.contains("line 1") && error.contains("listn"), "{error}");
+    }
+}
