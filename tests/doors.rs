@@ -27,16 +27,18 @@ mod tests {
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
     use std::collections::BTreeMap;
     use std::sync::Arc;
+    use tokio::net::TcpListener;
     use tokio_stream::StreamExt as _;
-    use tonic::transport::Channel;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Channel, Server};
 
-    /// The service on a free port of this machine, and a connection to it.
+    /// Serves the decision service on a free port of this machine, for as long as the test runs.
     async fn serve(store: Arc<Store>) -> Channel {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         let service = DecisionApi::new(store).into_service();
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        let incoming = TcpListenerStream::new(listener);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
         Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
     }
 
