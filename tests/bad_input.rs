@@ -80,7 +80,7 @@ mod tests {
             "{a: ".repeat(40),
             "}".repeat(40)
         );
-        refused("attributes.yaml", deep.as_bytes(), "is nested deeper than 24 levels; flatten it");
+        refused("attributes.yaml", deep.as_bytes(), "is nested deeper than 31 levels; flatten it");
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let items = vec![format!("*a{}", level - 1); 10].join(", ");

@@ -317,9 +317,9 @@ mod tests {
                 "at most 262144 are allowed",
             ),
             (
-                subject(v1::Subject { attributes: Some(nested(26)), ..ada() }),
+                subject(v1::Subject { attributes: Some(nested(32)), ..ada() }),
                 "subject.attributes",
-                "nested deeper than 24",
+                "nested deeper than 31",
             ),
             (
                 context(v1::Context { values: Some(big), ..Default::default() }),
@@ -327,7 +327,7 @@ mod tests {
                 "at most 262144 are allowed",
             ),
             (
-                context(v1::Context { values: Some(nested(26)), ..Default::default() }),
+                context(v1::Context { values: Some(nested(32)), ..Default::default() }),
                 "context.values",
                 "flatten it",
             ),
