@@ -3,6 +3,7 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+pub mod blueprint;
 mod convert;
 pub mod origin;
 pub mod yaml;
