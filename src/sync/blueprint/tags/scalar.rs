@@ -91,7 +91,6 @@ impl<S: Surroundings> Evaluation<'_, S> {
             let shown = match (letter, value) {
                 (Some('s'), value) => value.plain(),
                 (_, Value::Int(number)) => Some(number.to_string()),
-                #[expect(clippy::cast_possible_truncation, reason = "%d cuts off the fraction")]
                 (_, Value::Float(number)) => Some((number.trunc() as i64).to_string()),
                 (_, Value::Bool(truth)) => Some(u8::from(*truth).to_string()),
                 _ => None,
