@@ -104,8 +104,9 @@ pub fn import(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let world = world::gather(&documents, options, &mut problems);
+    let mut world = world::gather(&documents, options, &mut problems);
     let mut warnings = Vec::new();
+    models::cascade(&mut world, &mut warnings);
     let (resources, taken) = models::resources(&world, options, &mut problems, &mut warnings);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| {

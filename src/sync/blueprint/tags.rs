@@ -204,7 +204,10 @@ impl<'a, S: Surroundings> Evaluation<'a, S> {
     fn charge(&mut self, node: &Node, values: usize) -> Result<(), Wrong> {
         self.budget.produced = self.budget.produced.saturating_add(values);
         if self.budget.produced > MAX_PRODUCED {
-            return Err(wrong(node, format!("tags produce more than {MAX_PRODUCED} values; make them fewer")));
+            return Err(wrong(
+                node,
+                format!("tags produce more than {MAX_PRODUCED} values; make them fewer"),
+            ));
         }
         Ok(())
     }
@@ -226,7 +229,8 @@ impl<'a, S: Surroundings> Evaluation<'a, S> {
     }
 
     fn find(&mut self, tag: &str, node: &Node) -> Evaluated {
-        let usage = || format!("`{tag}` takes a model and pairs, such as `{tag} [app.model, [field, value]]`");
+        let usage =
+            || format!("`{tag}` takes a model and pairs, such as `{tag} [app.model, [field, value]]`");
         let Some((model, pairs)) = list(node).and_then(<[Node]>::split_first) else {
             return Err(wrong(node, usage()));
         };

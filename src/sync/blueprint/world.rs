@@ -72,6 +72,13 @@ impl World {
         self.objects.get(id.0)
     }
 
+    /// Takes an object away.
+    pub(super) fn remove(&mut self, id: ObjectId) {
+        if let Some(object) = self.objects.get_mut(id.0) {
+            object.alive = false;
+        }
+    }
+
     /// The objects that are there, with their ids.
     pub(super) fn living(&self) -> impl Iterator<Item = (ObjectId, &Object)> {
         let objects = self.objects.iter().enumerate();
@@ -111,8 +118,10 @@ impl World {
         let candidates = |(pair, keys): &(&Pair, Vec<String>)| -> Vec<&[usize]> {
             keys.iter().map(|key| self.candidates(&pair.field, key)).collect()
         };
-        let fewest =
-            keyed.iter().map(candidates).min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())?;
+        let fewest = keyed
+            .iter()
+            .map(candidates)
+            .min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())?;
         let matches = |object: &Object| {
             keyed.iter().all(|(pair, keys)| {
                 let Some(field) = object.fields.get(&pair.field) else { return false };
@@ -159,8 +168,7 @@ impl World {
         {
             return Some(ObjectId(*id));
         }
-        let fewest =
-            others().map(|(name, key)| self.candidates(name, key)).min_by_key(|list| list.len())?;
+        let fewest = others().map(|(name, key)| self.candidates(name, key)).min_by_key(|list| list.len())?;
         let mut matching = fewest.iter().filter(same_model).filter(|id| {
             let another_pk = pk.is_some_and(|pk| has(**id, "pk", pk) == Some(false));
             !another_pk && others().all(|(name, key)| has(**id, name, key) == Some(true))

@@ -7,6 +7,7 @@ use crate::proto::v1;
 use crate::sync::blueprint::value::{Missing, ObjectId, Value};
 use crate::sync::blueprint::world::{Object, World};
 use crate::sync::origin::{FileProblem, Origin};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is to be said about the objects.
@@ -170,7 +171,8 @@ impl<'w> Fields<'w, '_> {
         }
     }
 
-    fn struct_of(&self, entries: &std::collections::BTreeMap<String, Value>) -> prost_types::Struct {
+    /// Free data from entries.
+    pub(super) fn struct_of(&self, entries: &BTreeMap<String, Value>) -> prost_types::Struct {
         prost_types::Struct {
             fields: entries.iter().map(|(key, value)| (key.clone(), self.data_of(value))).collect(),
         }
@@ -247,7 +249,10 @@ impl<'w> Fields<'w, '_> {
             Value::Text(_) | Value::Int(_) => {
                 let suits = |object: &Object| object.alive && Kind::of(&object.model).is_some_and(&wanted);
                 let found = TARGET_KEYS.iter().find_map(|key| self.world.holding(key, value, suits));
-                Some(found.map_or_else(|| Reference::Key(value.plain().unwrap_or_default()), Reference::Object))
+                Some(
+                    found
+                        .map_or_else(|| Reference::Key(value.plain().unwrap_or_default()), Reference::Object),
+                )
             }
             other => {
                 self.wrong_type(name, other, "a reference");
@@ -278,7 +283,7 @@ impl<'w> Fields<'w, '_> {
         }
     }
 
-    /// Whether an object is there; otherwise this is noted.
+    /// Whether an object is there; otherwise what refers to it is left out, which is noted.
     pub(super) fn alive(&mut self, name: &str, id: ObjectId) -> bool {
         let alive = self.world.object(id).is_some_and(|object| object.alive);
         if !alive {

@@ -82,6 +82,27 @@ impl Kind {
         }
     }
 
+    /// The fields without whose objects it is not there either.
+    pub(super) const fn stands_with(self) -> &'static [&'static str] {
+        match self {
+            Self::Entitlement => &["app"],
+            Self::FlowStageBinding => &["target", "stage"],
+            Self::RacEndpoint => &["provider"],
+            Self::Binding => &["target", "policy", "user", "group"],
+            Self::Application
+            | Self::Source
+            | Self::Flow
+            | Self::Device
+            | Self::DeviceAccessGroup
+            | Self::NotificationRule
+            | Self::Policy
+            | Self::Stage
+            | Self::User
+            | Self::Group
+            | Self::Reputation => &[],
+        }
+    }
+
     /// The fields that name it, best first.
     pub(super) const fn keys(self) -> &'static [&'static str] {
         match self {

@@ -6,6 +6,7 @@ use super::fields::Fields;
 use super::kind::app;
 use crate::proto::v1::{self, policy::Kind};
 use crate::sync::blueprint::value::Value;
+use std::collections::BTreeMap;
 
 /// authentik's dummy waits between these, in seconds.
 const DUMMY_WAIT: (i64, i64) = (5, 30);
@@ -125,18 +126,18 @@ fn password(fields: &mut Fields<'_, '_>) -> v1::PasswordPolicy {
     }
 }
 
-/// The whole program, `version` and `actions`, is in the field `actions`.
+/// The whole program, `version` and `actions`, is in the field `actions`; a list there is of the actions alone.
 fn conditional(fields: &mut Fields<'_, '_>) -> v1::ConditionalPolicy {
     let program = match fields.value("actions") {
-        Some(Value::Map(_)) => fields.data("actions"),
+        Some(actions @ Value::List(_)) => {
+            let whole = [("version".to_owned(), Value::Int(2)), ("actions".to_owned(), actions.clone())];
+            Some(fields.struct_of(&BTreeMap::from(whole)))
+        }
         None | Some(Value::Missing(_)) => {
             fields.wrong("actions", "missing; it is required");
             None
         }
-        Some(_) => {
-            fields.wrong("actions", "not a program; write a mapping with `version` and `actions`");
-            None
-        }
+        Some(_) => fields.data("actions"),
     };
     v1::ConditionalPolicy {
         program,

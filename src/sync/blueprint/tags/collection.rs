@@ -24,7 +24,10 @@ impl<S: Surroundings> Evaluation<'_, S> {
 
     pub(super) fn condition(&mut self, node: &Node) -> Evaluated {
         let Some((mode, operands)) = list(node).and_then(<[Node]>::split_first) else {
-            return Err(wrong(node, "`!Condition` takes a mode and values, such as `!Condition [AND, a, b]`"));
+            return Err(wrong(
+                node,
+                "`!Condition` takes a mode and values, such as `!Condition [AND, a, b]`",
+            ));
         };
         if operands.is_empty() {
             return Err(wrong(node, "`!Condition` has a mode and no values; add at least one"));
@@ -44,9 +47,10 @@ impl<S: Surroundings> Evaluation<'_, S> {
             "NOR" => Ok(Value::Bool(!any)),
             "XOR" => Ok(Value::Bool(odd)),
             "XNOR" => Ok(Value::Bool(!odd)),
-            _ => {
-                Err(wrong(node, format!("the mode `{mode}` is not known; use AND, NAND, OR, NOR, XOR or XNOR")))
-            }
+            _ => Err(wrong(
+                node,
+                format!("the mode `{mode}` is not known; use AND, NAND, OR, NOR, XOR or XNOR"),
+            )),
         }
     }
 
@@ -139,8 +143,7 @@ impl<S: Surroundings> Evaluation<'_, S> {
             }
             (other, _) if other.is_null() && default.is_some() => None,
             (other, _) => {
-                let message =
-                    format!("`!AtIndex` takes from a list or a mapping, not {}", other.describe());
+                let message = format!("`!AtIndex` takes from a list or a mapping, not {}", other.describe());
                 return Err(wrong(collection, message));
             }
         };

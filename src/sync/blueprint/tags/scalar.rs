@@ -57,7 +57,10 @@ impl<S: Surroundings> Evaluation<'_, S> {
 
     pub(super) fn format(&mut self, node: &Node) -> Evaluated {
         let Some((format, arguments)) = list(node).and_then(<[Node]>::split_first) else {
-            return Err(wrong(node, "`!Format` takes a format and values, such as `!Format [\"%s-%s\", a, b]`"));
+            return Err(wrong(
+                node,
+                "`!Format` takes a format and values, such as `!Format [\"%s-%s\", a, b]`",
+            ));
         };
         let Value::Text(format) = self.value(format)? else {
             return Err(wrong(node, "the first item of `!Format` is not text; write a format such as `%s`"));

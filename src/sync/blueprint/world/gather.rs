@@ -177,11 +177,12 @@ impl<'a> Gathering<'a> {
     }
 
     fn places(&self) -> Vec<(Place, &'a Entry<'a>)> {
-        let places = self.files.iter().enumerate().flat_map(|(file, opened)| {
-            opened.document.entries.iter().enumerate().map(move |(entry, content)| {
-                (Place { file, entry, overall: opened.first + entry }, content)
-            })
-        });
+        let places =
+            self.files.iter().enumerate().flat_map(|(file, opened)| {
+                opened.document.entries.iter().enumerate().map(move |(entry, content)| {
+                    (Place { file, entry, overall: opened.first + entry }, content)
+                })
+            });
         places.collect()
     }
 
@@ -196,7 +197,8 @@ impl<'a> Gathering<'a> {
             self.places().into_iter().partition(|(_, entry)| entry.conditions.is_empty());
         let mut waiting = self.rounds(plain, Patience::Everything, work);
         for (place, entry) in conditional {
-            if self.is_wanted(place, entry, work) && !self.make_out(place, entry, Patience::Everything, work) {
+            if self.is_wanted(place, entry, work) && !self.make_out(place, entry, Patience::Everything, work)
+            {
                 waiting.push((place, entry));
             }
         }
@@ -370,6 +372,7 @@ impl<'a> Gathering<'a> {
         let mut sayers: HashMap<ObjectId, Vec<usize>> = HashMap::new();
         for (place, entry) in self.places() {
             let Some(Status::Made(_, id)) = self.statuses.get(place.overall).cloned() else { continue };
+            let origin = self.origin(place.file, entry.line);
             let Some(object) = self.world.objects.get_mut(id.0) else { continue };
             let is_new = !object.alive;
             let says = sayers.entry(id).or_default();
@@ -385,7 +388,6 @@ impl<'a> Gathering<'a> {
                         "this must be created and is there already, from {}; remove one or use state present",
                         object.origin
                     );
-                    let origin = self.origin(place.file, entry.line);
                     work.problems.push(FileProblem { origin, message });
                     continue;
                 }
@@ -394,7 +396,7 @@ impl<'a> Gathering<'a> {
             object.alive = true;
             says.push(place.overall);
             if is_new {
-                object.origin = self.origin(place.file, entry.line);
+                object.origin = origin;
             }
         }
         for overall in sayers.into_values().flatten() {
@@ -407,7 +409,8 @@ impl<'a> Gathering<'a> {
 
     /// Gives every object the fields of the entries that have a say: first those that depend on nothing.
     fn fill(&mut self, effects: &[bool], work: &mut Work<'_>) {
-        let identities: Vec<_> = self.world.objects.iter_mut().map(|object| std::mem::take(&mut object.fields)).collect();
+        let identities: Vec<_> =
+            self.world.objects.iter_mut().map(|object| std::mem::take(&mut object.fields)).collect();
         self.world.forget_fields();
         let mut says = Vec::new();
         for (place, entry) in self.places() {
@@ -514,5 +517,7 @@ fn unknown_id(id: &str, mut known: Vec<&str>) -> String {
     let near = known.into_iter().min_by_key(|candidate| strsim::damerau_levenshtein(candidate, id));
     let near = near.filter(|candidate| strsim::jaro_winkler(candidate, id) > 0.8);
     let hint = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-    format!("no entry of this file has the id `{id}`{hint}; give one this id, or use `!Find` for another file's")
+    format!(
+        "no entry of this file has the id `{id}`{hint}; give one this id, or use `!Find` for another file's"
+    )
 }
