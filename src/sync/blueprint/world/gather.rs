@@ -6,15 +6,18 @@
 //!
 //! Must not know: what a model's fields mean.
 
+mod view;
+
 use super::{Maker, Object, Taken, World};
 use crate::sync::blueprint::Options;
 use crate::sync::blueprint::document::{Document, Entry, State};
-use crate::sync::blueprint::tags::{self, Budget, Evaluation, Pair, Surroundings, Wrong};
-use crate::sync::blueprint::value::{Missing, ObjectId, Value};
+use crate::sync::blueprint::tags::{self, Budget, Evaluation, Wrong};
+use crate::sync::blueprint::value::{ObjectId, Value};
 use crate::sync::origin::{FileProblem, Origin};
 use crate::sync::yaml::Node;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use view::{Seeing, View, Waits};
 
 /// How often entries that wait are looked at again: the longest chain of references between identifiers.
 const MAX_ROUNDS: usize = 64;
@@ -36,17 +39,6 @@ struct Place {
     overall: usize,
 }
 
-/// Which objects an evaluation may find.
-#[derive(Clone, Copy)]
-enum Seeing {
-    /// All that are made out so far; more may come.
-    SoFar,
-    /// All that other files make, and what stands before in this one.
-    Before(Place),
-    /// What is there at the end.
-    End,
-}
-
 /// One file with what its tags may refer to.
 struct File<'a> {
     document: &'a Document<'a>,
@@ -54,22 +46,6 @@ struct File<'a> {
     context: BTreeMap<String, Value>,
     /// The place of its first entry among all.
     first: usize,
-}
-
-struct View<'v, 'a> {
-    gathering: &'v Gathering<'a>,
-    file: usize,
-    seeing: Seeing,
-    waits: Waits,
-}
-
-/// What an evaluation did not find and may still come.
-#[derive(Clone, Copy, Default)]
-struct Waits {
-    /// An entry of the same file that is not made out.
-    entry: bool,
-    /// A match.
-    matched: bool,
 }
 
 /// What an entry waits for before it is made out.
@@ -449,75 +425,4 @@ impl<'a> Gathering<'a> {
         self.world.entries = entries.collect();
         self.world
     }
-}
-
-impl View<'_, '_> {
-    fn opened(&self) -> Option<&File<'_>> {
-        self.gathering.files.get(self.file)
-    }
-
-    fn sees(&self, object: &Object) -> bool {
-        match self.seeing {
-            Seeing::SoFar => true,
-            Seeing::Before(place) => {
-                object.makers.iter().any(|maker| maker.file != place.file || maker.entry < place.entry)
-            }
-            Seeing::End => object.alive,
-        }
-    }
-}
-
-impl Surroundings for View<'_, '_> {
-    fn key_of(&mut self, id: &str) -> Result<Value, String> {
-        let found: Option<Vec<Status>> = self.opened().and_then(|file| {
-            let entries = file.ids.get(id)?.iter();
-            Some(entries.filter_map(|at| self.gathering.statuses.get(file.first + at).cloned()).collect())
-        });
-        let Some(statuses) = found else {
-            let known = self.opened().map(|file| file.ids.keys().copied().collect()).unwrap_or_default();
-            return Err(unknown_id(id, known));
-        };
-        if let Some(object) = statuses.iter().find_map(|status| match status {
-            Status::Made(_, object) => Some(*object),
-            _ => None,
-        }) {
-            return Ok(Value::Object(object));
-        }
-        self.waits.entry |= statuses.iter().any(|status| matches!(status, Status::Waiting));
-        let left_out = statuses.iter().any(|status| matches!(status, Status::LeftOut(_)));
-        let missing = if left_out { Missing::LeftOut(id.to_owned()) } else { Missing::Broken };
-        Ok(Value::Missing(Arc::new(missing)))
-    }
-
-    fn find(&mut self, model: &str, pairs: &[Pair]) -> Option<ObjectId> {
-        let found = self.gathering.world.find(model, pairs, |object| self.sees(object));
-        self.waits.matched |= found.is_none();
-        found
-    }
-
-    fn serialize(&self, object: ObjectId) -> Value {
-        self.gathering.world.serialize(object)
-    }
-
-    fn context(&self, key: &str) -> Option<Value> {
-        self.opened().and_then(|file| file.context.get(key).cloned())
-    }
-
-    fn env(&self, name: &str) -> Option<String> {
-        (self.gathering.options.env)(name)
-    }
-
-    fn file(&self, name: &str) -> Option<String> {
-        (self.gathering.options.file)(name)
-    }
-}
-
-fn unknown_id(id: &str, mut known: Vec<&str>) -> String {
-    known.sort_unstable();
-    let near = known.into_iter().min_by_key(|candidate| strsim::damerau_levenshtein(candidate, id));
-    let near = near.filter(|candidate| strsim::jaro_winkler(candidate, id) > 0.8);
-    let hint = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-    format!(
-        "no entry of this file has the id `{id}`{hint}; give one this id, or use `!Find` for another file's"
-    )
 }
