@@ -90,6 +90,10 @@ fn what_is_not_found_is_said() {
     assert_eq!(bindings(&resources)[0].group.clone().unwrap().name, "staff");
     assert_eq!(warnings, ["a.yaml:6: `group`: no entry has the group of name `staff`; taken by its name"]);
     accepted(&[BINDING, APP]);
+    // Two groups that nobody knows are two groups.
+    let other = BINDING.replace("staff", "guests");
+    assert_eq!(bindings(&taken(&[BINDING, &other, APP]).0).len(), 2);
+    assert_eq!(bindings(&taken(&[BINDING, BINDING, APP]).0).len(), 1);
 }
 
 #[test]
@@ -411,4 +415,38 @@ fn the_examples_are_accepted() {
     accepted(&files);
     let backwards: Vec<&str> = files.into_iter().rev().collect();
     accepted(&backwards);
+}
+
+#[test]
+fn applications_are_closed_by_default_when_that_is_said() {
+    let options = Options {
+        env: &|_| None,
+        file: &|_| None,
+        context: BTreeMap::new(),
+        default_application_access: false,
+    };
+    let import =
+        import(&[Source { name: "a".into(), text: APP }], &options, &yaml::Limits::default()).unwrap();
+    let Some(R::Application(closed)) = &import.resources[0].0.resource else { panic!() };
+    assert_eq!((closed.empty_result, application(&taken(&[APP]).0).empty_result), (Some(false), None));
+}
+
+#[test]
+fn many_entries_are_gathered_in_a_time_that_grows_with_them() {
+    let mut text =
+        "entries:\n- {model: authentik_core.application, id: app, identifiers: {slug: wiki}}\n".to_owned();
+    for number in 0..4_000 {
+        text.push_str(&format!(
+            "- {{model: authentik_policies.policybinding, identifiers: {{target: !KeyOf app, group: !Find \
+             [authentik_core.group, [name, g{number}]], order: 0}}}}\n"
+        ));
+    }
+    for number in 0..4_000 {
+        text.push_str(&format!("- {{model: authentik_core.group, identifiers: {{name: g{number}}}}}\n"));
+    }
+    let started = std::time::Instant::now();
+    assert_eq!(taken(&[&text]).0.len(), 8_001);
+    // Generous: what matters is that it is not minutes.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    println!("{:?}", started.elapsed());
 }

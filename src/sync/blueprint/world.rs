@@ -231,7 +231,10 @@ fn canonical(value: &Value) -> String {
             let entry = |(key, value): (&String, &Value)| format!("{key:?}:{:?}", canonical(value));
             format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
         }
-        // No text has a control character before it.
+        // No text begins with a control character.
+        Value::Null => "\u{1}null".to_owned(),
+        // Two references that lead nowhere are the same only when they look for the same.
+        Value::Missing(missing) => format!("\u{1}{}", missing.describe()),
         Value::Object(id) => format!("\u{1}{}", id.0),
         scalar => scalar.plain().unwrap_or_default(),
     }
