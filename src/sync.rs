@@ -4,7 +4,6 @@
 
 pub mod apply;
 pub mod blueprint;
-pub mod bundle;
 mod convert;
 pub mod origin;
 pub mod source;
