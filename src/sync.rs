@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod blueprint;
+pub mod bundle;
 mod convert;
 pub mod origin;
 pub mod source;
