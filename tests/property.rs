@@ -15,12 +15,14 @@ mod support {
 #[cfg(test)]
 mod tests {
     use crate::support::generate::{Edit, World, any_edit, any_question, any_timed_world, any_world};
-    use crate::support::make::NOW;
+    use crate::support::make::{NOW, moment, question, resource, target, user_id};
     use crate::support::message::{Message, agree};
     use crate::support::reference::{Outcome, Reference, Wrong, name_of};
     use bindery::api::ask::{Failure, check};
     use bindery::model::{ResourceKind, ResourceName, Timestamp};
     use bindery::proto::v1;
+    use bindery::proto::v1::resource::Resource as R;
+    use bindery::proto::v1::target_ref::Target as T;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::{Update, apply};
     use proptest::collection::vec;
@@ -310,5 +312,144 @@ mod tests {
             Ok(())
         });
         outcome.unwrap();
+    }
+
+    /// What may be bound to one target: up to two bindings that pass or fail, for ever or up to a moment.
+    fn few_rows() -> Vec<Vec<(bool, Option<i64>)>> {
+        let one: Vec<(bool, Option<i64>)> = [true, false]
+            .into_iter()
+            .flat_map(|passing| [None, Some(NOW + 10), Some(NOW + 20)].map(|expires| (passing, expires)))
+            .collect();
+        let mut all = vec![Vec::new()];
+        for (index, first) in one.iter().enumerate() {
+            all.push(vec![*first]);
+            all.extend(one[index + 1..].iter().map(|second| vec![*first, *second]));
+        }
+        all
+    }
+
+    fn rows(bound_to: &v1::TargetRef, prefix: &str, rows: &[(bool, Option<i64>)]) -> Vec<v1::Resource> {
+        let row = |(index, (passing, expires)): (usize, &(bool, Option<i64>))| {
+            resource(R::PolicyBinding(v1::PolicyBinding {
+                id: format!("{prefix}{index}"),
+                target: Some(bound_to.clone()),
+                user: Some(user_id(if *passing { "u" } else { "somebody else" })),
+                expires: expires.map(moment),
+                ..Default::default()
+            }))
+        };
+        rows.iter().enumerate().map(row).collect()
+    }
+
+    /// Every small case of a target that leans on another, with bindings of both that expire: the answers are the
+    /// reference's, and hold for as long as they say.
+    fn every_small_case(
+        own_ref: &v1::TargetRef,
+        other_ref: &v1::TargetRef,
+        own: impl Fn(i32, bool) -> R,
+        other: impl Fn(i32, bool) -> R,
+    ) {
+        use v1::PolicyEngineMode as M;
+        let mut pair = Pair::new(true);
+        let few = few_rows();
+        for case in 0..few.len() * few.len() * 16 {
+            let (own_rows, other_rows) = (&few[case / 16 % few.len()], &few[case / 16 / few.len()]);
+            let bit = |bit: usize| case >> bit & 1 == 1;
+            let mode = |all| i32::from(if all { M::All } else { M::Any });
+            let mut resources =
+                vec![resource(own(mode(bit(0)), bit(1))), resource(other(mode(bit(2)), bit(3)))];
+            resources.extend(rows(own_ref, "own-", own_rows));
+            resources.extend(rows(other_ref, "other-", other_rows));
+            pair.apply(Update::Replace(resources)).unwrap();
+            let mut said: Option<(i32, Option<i64>)> = None;
+            for at in [NOW, NOW + 10, NOW + 20, NOW + 1_000] {
+                let mut request = question(own_ref.clone(), "u");
+                request.context.get_or_insert_default().time = Some(moment(at));
+                request.full_evaluation = false;
+                let expected = pair.reference.check(&request).unwrap();
+                let found = pair.ask(&request).unwrap();
+                let about = || {
+                    format!("own {own_rows:?}, other {other_rows:?}, {:04b} at {at}: {found:?}", case % 16)
+                };
+                assert_eq!(found.decision() == v1::Decision::Allow, expected.passing, "{}", about());
+                if let Some((decision, until)) = said {
+                    let holds = until.is_none_or(|until| at < until);
+                    assert!(!holds || found.decision == decision, "{} after {said:?}", about());
+                }
+                said = Some((found.decision, found.valid_until.map(|until| until.seconds)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_small_device_holds_for_as_long_as_it_says() {
+        every_small_case(
+            &target(T::Device("d".into())),
+            &target(T::DeviceAccessGroup("g".into())),
+            |policy_engine_mode, empty_result| {
+                R::Device(v1::Device {
+                    id: "d".into(),
+                    access_group: "g".into(),
+                    policy_engine_mode,
+                    empty_result: Some(empty_result),
+                    ..Default::default()
+                })
+            },
+            |policy_engine_mode, empty_result| {
+                R::DeviceAccessGroup(v1::DeviceAccessGroup {
+                    name: "g".into(),
+                    policy_engine_mode,
+                    empty_result: Some(empty_result),
+                    ..Default::default()
+                })
+            },
+        );
+    }
+
+    #[test]
+    fn every_small_endpoint_holds_for_as_long_as_it_says() {
+        every_small_case(
+            &target(T::RacEndpoint(v1::RacEndpointRef { id: "e".into(), ..Default::default() })),
+            &target(T::Application("a".into())),
+            |policy_engine_mode, empty_result| {
+                R::RacEndpoint(v1::RacEndpoint {
+                    id: "e".into(),
+                    application: "a".into(),
+                    policy_engine_mode,
+                    empty_result: Some(empty_result),
+                    ..Default::default()
+                })
+            },
+            |policy_engine_mode, empty_result| {
+                R::Application(v1::Application {
+                    slug: "a".into(),
+                    policy_engine_mode,
+                    empty_result: Some(empty_result),
+                    ..Default::default()
+                })
+            },
+        );
+    }
+
+    /// A binding may move away from a target that goes with the same update.
+    #[test]
+    fn a_binding_may_leave_a_target_that_goes() {
+        let endpoint =
+            |id: &str| resource(R::RacEndpoint(v1::RacEndpoint { id: id.into(), ..Default::default() }));
+        let reference =
+            |id: &str| target(T::RacEndpoint(v1::RacEndpointRef { id: id.into(), ..Default::default() }));
+        let configuration = |id: &str| {
+            let mut resources = rows(&reference(id), "row-", &[(false, None)]);
+            resources.push(endpoint(id));
+            resources
+        };
+        let (old, new) = (configuration("old"), configuration("new"));
+        for replace in [false, true] {
+            let mut pair = Pair::new(true);
+            pair.apply(Update::Replace(old.clone())).unwrap();
+            pair.apply(update(&old, &new, How { replace, backwards: false })).unwrap();
+            pair.compare(&question(reference("old"), "u")).unwrap();
+            pair.compare(&question(reference("new"), "u")).unwrap();
+        }
     }
 }

@@ -43,6 +43,8 @@ pub struct SetResult {
     pub counted: usize,
     /// The earliest moment at which the outcome could change by itself.
     pub valid_until: Option<Timestamp>,
+    /// When the last counted binding will have expired; absent when one of them never does.
+    pub emptied: Option<Timestamp>,
     /// Messages of the policies.
     pub messages: Vec<Box<str>>,
     /// The bindings, if asked for.
@@ -142,6 +144,7 @@ impl<V: View> Run<'_, V> {
             emptied = if out.counted == 0 { expires } else { later(emptied, expires) };
             out.counted += 1;
         }
+        out.emptied = emptied;
         (out.passing, out.valid_until) = match decided_until {
             _ if out.counted == 0 => (set.empty_result, None),
             Some(until) => (deciding, until),
@@ -238,7 +241,10 @@ impl<V: View> Run<'_, V> {
         if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
             out.waiting = waiting;
         }
-        out.valid_until = if decided { None } else { validity(set, out.passing, &counted) };
+        if !decided {
+            out.emptied = counted.iter().map(|one| one.expires).reduce(later).flatten();
+            out.valid_until = validity(set, out.passing, &counted, out.emptied);
+        }
         if self.report {
             out.bindings = self.report(set, slots);
         }
@@ -323,7 +329,12 @@ struct Counted {
 }
 
 /// The earliest moment at which the outcome could change by itself, never too late and, for expiries, not too early.
-fn validity(set: &BindingSet, passing: bool, counted: &[Counted]) -> Option<Timestamp> {
+fn validity(
+    set: &BindingSet,
+    passing: bool,
+    counted: &[Counted],
+    emptied: Option<Timestamp>,
+) -> Option<Timestamp> {
     // Bindings that hold the outcome up: passing ones under any, failing ones under all. While one of them lasts,
     // the outcome does.
     let holding = match set.mode {
@@ -338,6 +349,5 @@ fn validity(set: &BindingSet, passing: bool, counted: &[Counted]) -> Option<Time
     // have expired and the empty result says something else.
     let policies = counted.iter().filter(|one| one.until != one.expires).map(|one| one.until);
     let first = policies.reduce(earlier).flatten();
-    let emptied = counted.iter().map(|one| one.expires).reduce(later).flatten();
     if set.empty_result == passing { first } else { earlier(first, emptied) }
 }

@@ -159,11 +159,13 @@ fn behind<V: View>(run: &Run<'_, V>, set: &BindingSet, group: &BindingSet) -> Pa
     if group.result.counted == 0 {
         return Ok(Part::alone(set, run.evaluate(set))?.below(group));
     }
+    // Once all of its bindings have expired, the group says nothing, and the device is asked alone.
+    let group_until = earlier(group.result.valid_until, group.result.emptied);
     let stands = |passing, reason| {
         let result = SetResult {
             passing,
             messages: group.result.messages.clone(),
-            valid_until: group.result.valid_until,
+            valid_until: group_until,
             ..SetResult::default()
         };
         Part::new(set, result, reason)
@@ -175,9 +177,12 @@ fn behind<V: View>(run: &Run<'_, V>, set: &BindingSet, group: &BindingSet) -> Pa
     if own.result.counted == 0 {
         return Ok(stands(false, Reason::AccessGroupFailed)?.below(group));
     }
-    if !own.result.passing {
-        own.result.valid_until = earlier(own.result.valid_until, group.result.valid_until);
-    }
+    own.result.valid_until = if own.result.passing {
+        // Without bindings of its own, the group's failing result would stand, whatever the device's empty result.
+        earlier(own.result.valid_until, own.result.emptied)
+    } else {
+        earlier(own.result.valid_until, group_until)
+    };
     Ok(own.below(group))
 }
 

@@ -41,13 +41,16 @@ impl ResourceKind {
 pub struct ResourceName {
     /// Its kind.
     pub kind: ResourceKind,
-    /// Its id.
+    /// Its id; empty when it has none.
     pub id: Box<str>,
 }
 
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.kind.noun(), self.id)
+        match &*self.id {
+            "" => f.write_str(self.kind.noun()),
+            id => write!(f, "{} `{id}`", self.kind.noun()),
+        }
     }
 }
 
@@ -65,8 +68,8 @@ pub struct Problem {
     pub field: Field,
     /// What is wrong and what to do: lower case, no full stop, user input in backticks.
     pub message: String,
-    /// For a dangling reference: the name that is not there.
-    pub missing: Option<Box<str>>,
+    /// For a dangling reference: what is not there, by the name that the reference has.
+    pub missing: Option<ResourceName>,
 }
 
 impl fmt::Display for Problem {

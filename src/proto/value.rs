@@ -5,8 +5,9 @@
 use crate::model::{Timestamp, Value};
 use prost_types::value::Kind;
 
-/// How deep free data may be nested.
-pub const MAX_DEPTH: usize = 32;
+/// How deep free data may be nested. Each level is three nested messages, of which the decoder takes at most 100; this
+/// leaves room for the messages around the data.
+pub const MAX_DEPTH: usize = 31;
 /// How many values free data may have in all.
 pub const MAX_VALUES: usize = 100_000;
 

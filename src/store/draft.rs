@@ -109,7 +109,7 @@ pub(super) fn derive(base: &Snapshot, change: Change) -> Result<Derived, Vec<Pro
 struct Gone {
     node: Node,
     name: ResourceName,
-    /// For a target, the bindings that it had.
+    /// For a target, the bindings that it had and that this update did not remove.
     rows: Arc<[Row]>,
 }
 
@@ -158,13 +158,18 @@ impl Draft {
         index: usize,
         resource: &ResourceName,
         field: &'static str,
-        noun: &str,
+        kind: ResourceKind,
         missing: &str,
     ) {
-        let message = format!("there is no {noun} `{missing}`; add it, or correct the reference");
-        self.problem(index, resource, field, message);
+        let missing = ResourceName { kind, id: missing.into() };
+        self.problem(
+            index,
+            resource,
+            field,
+            format!("there is no {missing}; add it, or correct the reference"),
+        );
         if let Some(problem) = self.problems.last_mut() {
-            problem.missing = Some(missing.into());
+            problem.missing = Some(missing);
         }
     }
 
@@ -270,12 +275,17 @@ impl Draft {
     /// What was removed must not be referred to by what stays.
     fn check_gone(&mut self) {
         for Gone { node, name, rows } in std::mem::take(&mut self.gone) {
-            let bound = |row: &&Row| {
+            let homeless = |row: &&Row| {
                 let mut keys = self.next.bindings.candidates(&row.id);
-                keys.any(|key| node == Node::Target(TargetKey(key)))
+                !keys.any(|key| {
+                    self.next
+                        .targets
+                        .get(key)
+                        .is_some_and(|entry| entry.rows.iter().any(|other| other.id == row.id))
+                })
             };
-            if let Some(first) = rows.iter().find(bound) {
-                let others = rows.iter().filter(bound).count() - 1;
+            if let Some(first) = rows.iter().find(homeless) {
+                let others = rows.iter().filter(homeless).count() - 1;
                 let others = if others == 0 { String::new() } else { format!(" and {others} more") };
                 let message = format!(
                     "it is removed, but policy binding `{}`{others} is still bound to it; remove that as well",

@@ -70,13 +70,16 @@ fn with_references(
     replace: bool,
     mut problems: Vec<Problem>,
 ) -> Vec<Problem> {
-    let nameless = problems.iter().any(|problem| problem.resource.is_none());
-    let wrong: HashSet<Box<str>> =
-        problems.iter().filter_map(|problem| Some(problem.resource.as_ref()?.id.clone())).collect();
+    let wrong: HashSet<ResourceName> =
+        problems.iter().filter_map(|problem| problem.resource.clone()).collect();
+    // One without a name may be any of its kind.
+    let may_be_wrong = |missing: &ResourceName| {
+        wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
+    };
     let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
     let between = store.examine(Change { upserts, removals, replace }).into_iter().filter(|problem| {
         // A removal problem may come from a wrong resource, too.
-        let about_wrong = problem.missing.as_ref().is_some_and(|missing| nameless || wrong.contains(missing));
+        let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
         problem.index.is_some() && !about_wrong
     });
     for mut problem in between {
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(
             problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
-                "slug: missing; it is required",
+                "application: slug: missing; it is required",
                 "policy binding `b`: more than one of policy, user and group is set; set exactly one",
                 "application `wiki`: id: there are two of this id; remove one, or give them different ids",
             ]
@@ -253,5 +256,44 @@ mod tests {
         apply(&store, delta(vec![app("1", "b"), app("2", "a")], &[])).unwrap();
         assert_eq!(ask(&store, "b", "alice"), Decision::Deny);
         assert_eq!(ask(&store, "a", "alice"), Decision::Allow);
+    }
+
+    #[test]
+    fn a_setting_says_whose_word_counts_on_groups() {
+        use crate::store::GroupAuthority::{Caller, Directory, Union};
+        let subject = |group: &str| Subject {
+            username: Some("alice".into()),
+            group_names: vec![group.into()],
+            ..Subject::default()
+        };
+        let groups = [group("staff", &[]), group("guests", &[]), group("both", &["guests"])];
+        for (authority, staff, guests) in
+            [(Directory, true, false), (Caller, false, true), (Union, true, true)]
+        {
+            let store = Store::new(Settings { group_authority: authority, ..Settings::default() });
+            let mut resources =
+                vec![application("s"), application("g"), binding("s", "staff"), binding("g", "guests")];
+            resources.extend(groups.clone());
+            resources.push(user("alice", "staff"));
+            apply(&store, Update::Replace(resources)).unwrap();
+            let snapshot = store.load();
+            let subject = subject("both");
+            let member = snapshot.member(&subject);
+            assert_eq!(member.user.as_ref().map(|user| &*user.username), Some("alice"));
+            for (slug, passing) in [("s", staff), ("g", guests)] {
+                let question = Question {
+                    target: format!("application/{slug}").parse().unwrap(),
+                    subject: subject.clone(),
+                    context: Context::at(Timestamp::new(0, 0)),
+                    scope: Scope::WithParents,
+                    explain: Explain::None,
+                    full_evaluation: false,
+                };
+                let Ok(Outcome::Decided(answer)) = decide(&*snapshot, &question, &member, &[], None) else {
+                    panic!()
+                };
+                assert_eq!(answer.decision.is_allow(), passing, "{authority:?} {slug}");
+            }
+        }
     }
 }

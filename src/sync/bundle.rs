@@ -1,21 +1,30 @@
 //! Bundles: a configuration as YAML or JSON, in the protobuf JSON mapping of `bindery.v1.Bundle`.
 //!
-//! Beyond the mapping, a few forms are taken that people would write: enum values without their prefix (`any`,
-//! `require_superuser`), durations as a number of seconds, `DummyMessages` and `ExpectedMessages` as a list of texts,
-//! and a `RacEndpointRef` as a text, its id. Must not know: what refers to what.
+//! Beyond the mapping, a few forms are taken that people would write:
+//! - enum values without their prefix and in any case: `any`, `require_superuser`, `allow`;
+//! - durations as a number of seconds: `30` for `30s`;
+//! - `DummyMessages` and `ExpectedMessages` as a list of texts;
+//! - a `RacEndpointRef` as a text, its id.
+//!
+//! A field that is null is as if it were not there. Free data (`attributes`, `values`, ...) is any YAML without tags.
+//! Must not know: what refers to what.
 
+mod scalar;
 mod walk;
 mod write;
 
+pub(super) use walk::MAX_PROBLEMS;
 pub use walk::message;
 pub use write::{write_json, write_yaml};
 
 use super::origin::{FileProblem, Origin};
 use super::yaml::{Content, Node};
 use crate::proto::{self, v1};
+use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use std::borrow::Cow;
 use std::sync::Arc;
 use v1::resource::Resource as R;
-use walk::Walker;
+use walk::{Path, Walker};
 
 /// The fields of a bundle, with the field of `Resource` that each of their entries is.
 const KINDS: [(&str, &str); 15] = [
@@ -36,7 +45,37 @@ const KINDS: [(&str, &str); 15] = [
     ("reputation_scores", "reputation_score"),
 ];
 
-/// Reads one document.
+/// Messages that may be written as the value of one of their fields.
+const SHORT_FORMS: [(&str, &str); 3] = [
+    ("bindery.v1.DummyMessages", "texts"),
+    ("bindery.v1.ExpectedMessages", "texts"),
+    ("bindery.v1.RacEndpointRef", "id"),
+];
+
+/// The field whose value may stand for the whole message.
+fn short_form(description: &MessageDescriptor) -> Option<FieldDescriptor> {
+    let (_, field) = SHORT_FORMS.iter().find(|(name, _)| *name == description.full_name())?;
+    description.get_field_by_name(field)
+}
+
+/// Input as a message may repeat it: on one line, and not without end.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 80;
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for letter in text.chars() {
+        if shown.len() >= LONGEST {
+            shown.push('…');
+            break;
+        }
+        if letter.is_control() { shown.extend(letter.escape_default()) } else { shown.push(letter) }
+    }
+    Cow::Owned(shown)
+}
+
+/// Reads one document. The resources come in the order of the file, each with the line where it begins.
 ///
 /// # Errors
 /// Everything that is wrong with it, each with its line and what to do.
@@ -46,24 +85,28 @@ pub fn read(node: &Node, file: &Arc<str>) -> Result<Vec<(v1::Resource, Origin)>,
     let (Some(bundle), Some(resource)) =
         (proto::describe("bindery.v1.Bundle"), proto::describe("bindery.v1.Resource"))
     else {
-        return Err(walker.failed(node.line, "the schema is not available"));
+        walker.problem(node.line, "the schema has no bundle; report this".to_owned());
+        return Err(walker.finish());
     };
-    if node.tag.is_some() || !matches!(node.content, Content::Mapping(_)) {
-        walker.wrong_type(node, "a bundle", "a mapping with lists of resources, such as `applications`");
-        return Err(walker.problems);
+    if !walker.untagged(node, Path::Root) {
+        return Err(walker.finish());
     }
-    for (field, value) in walker.fields(node, &bundle, "") {
+    if !matches!(node.content, Content::Mapping(_)) {
+        // Also for null: what is empty by accident would otherwise withdraw a whole configuration.
+        let expected =
+            "a bundle, which is a mapping with lists such as `applications` (an empty one is `{}`)";
+        walker.problem(node.line, format!("expected {expected}, found {}", node.describe()));
+        return Err(walker.finish());
+    }
+    for (field, value) in walker.fields(node, &bundle, Path::Root) {
         let Some((_, single)) = KINDS.iter().find(|(plural, _)| *plural == field.name()) else { continue };
         let Some(kind) = resource.get_field_by_name(single) else { continue };
-        let Content::Sequence(items) = &value.content else {
-            walker.wrong_type(value, field.name(), "a list");
-            continue;
-        };
-        for (index, item) in items.iter().enumerate() {
-            let path = format!("{}[{index}]", field.name());
-            let Some(json) = walker.value(item, &kind, &path) else { continue };
-            let json = serde_json::Value::Object([((*single).to_owned(), json)].into_iter().collect());
-            match proto::from_json::<v1::Resource>("bindery.v1.Resource", json) {
+        let list = Path::Field(&Path::Root, field.name());
+        for (index, item) in walker.items(value, list).iter().enumerate() {
+            let (path, before) = (Path::Item(&list, index), walker.count);
+            let json = walker.single(item, &kind, path).filter(|_| walker.count == before);
+            let Some(json) = json else { continue };
+            match proto::from_json("bindery.v1.Resource", walk::object([((*single).to_owned(), json)])) {
                 Ok(resource) => {
                     resources.push((resource, Origin { file: Arc::clone(file), line: item.line }));
                 }
@@ -71,7 +114,7 @@ pub fn read(node: &Node, file: &Arc<str>) -> Result<Vec<(v1::Resource, Origin)>,
             }
         }
     }
-    if walker.problems.is_empty() { Ok(resources) } else { Err(walker.problems) }
+    if walker.count == 0 { Ok(resources) } else { Err(walker.finish()) }
 }
 
 /// Resources as a bundle, in their order within each kind.
@@ -120,3 +163,6 @@ pub fn resources(bundle: v1::Bundle) -> Vec<v1::Resource> {
     all.extend(bundle.reputation_scores.into_iter().map(R::ReputationScore));
     all.into_iter().map(|resource| v1::Resource { resource: Some(resource) }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,9 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
         }
     };
     let problem = |(field, message): (Field, String)| {
-        let resource = (!id.is_empty()).then(|| ResourceName { kind, id: id.as_str().into() });
+        // An id that is too long is told by its beginning.
+        let shown: String = id.chars().take(100).collect();
+        let resource = Some(ResourceName { kind, id: shown.into() });
         Problem { index: Some(index), resource, field, message, missing: None }
     };
     match (converted, fields.problems.is_empty()) {

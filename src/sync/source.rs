@@ -154,9 +154,15 @@ pub fn read_files(paths: &[PathBuf]) -> (Vec<TextFile>, Vec<FileProblem>) {
 
 /// The documents of a text, without those that hold nothing at all.
 fn yaml_documents(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Vec<Node>, FileProblem> {
-    let documents = yaml::parse(text, limits).map_err(|error| FileProblem {
-        origin: Origin { file: Arc::clone(name), line: error.line },
-        message: error.message,
+    let documents = yaml::parse(text, limits).or_else(|error| {
+        // JSON is YAML, but for escapes like `\ud83d\ude00`, which some programs write beyond the first 65,536
+        // characters. Written anew they are the characters themselves; only the lines are then those of the new text.
+        let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
+        let anew = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
+        anew.and_then(|anew| yaml::parse(&anew, limits).ok()).ok_or_else(|| FileProblem {
+            origin: Origin { file: Arc::clone(name), line: error.line },
+            message: error.message,
+        })
     })?;
     Ok(documents.into_iter().filter(|document| document.scalar() != Some(yaml::Scalar::Null)).collect())
 }
@@ -420,5 +426,61 @@ mod tests {
         let lines = locate(&[problem(Some(0)), problem(None)], &origins);
         let text = "group `staff`: name: is empty; give one";
         assert_eq!(lines, [format!("a.yaml:7: {text}"), text.to_owned()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> Result<Loaded, Vec<FileProblem>> {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        load(&SourceSpec::of(vec![directory.path().to_owned()]))
+    }
+
+    #[test]
+    fn a_directory_is_one_configuration() {
+        let loaded = read(&[
+            ("b.yaml", "applications:\n  - slug: b\n---\napplications:\n  - slug: c\n"),
+            ("deep/a.json", "{\"applications\": [{\"slug\": \"a\"}]}"),
+            (
+                "flows.yml",
+                "version: 1\nentries:\n  - {model: authentik_flows.flow, identifiers: {slug: f}}\n",
+            ),
+            (".hidden/x.yaml", "broken: ["),
+            ("README.md", "broken: ["),
+            ("empty.yaml", "# nothing\n"),
+        ])
+        .unwrap();
+        assert_eq!((loaded.files, loaded.resources.len()), (4, 4));
+        assert_eq!(loaded.tally.len(), 1);
+    }
+
+    #[test]
+    fn json_may_escape_what_is_beyond_the_first_plane() {
+        let text = "{\"applications\": [{\"slug\": \"a\", \"name\": \"\\ud83d\\ude00\"}]}";
+        let loaded = read(&[("a.json", text)]).unwrap();
+        let (resources, _) = loaded.into_parts();
+        let Some(v1::resource::Resource::Application(application)) = &resources[0].resource else { panic!() };
+        assert_eq!(application.name, "\u{1f600}");
+    }
+
+    #[test]
+    fn blueprints_read_no_file_outside_of_their_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(inside.join("a"), "a").unwrap();
+        std::fs::write(directory.path().join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink(directory.path().join("secret"), inside.join("link")).unwrap();
+        assert_eq!(allowed_file(&inside, "a").as_deref(), Some("a"));
+        for name in ["../secret", "link", "/etc/passwd", "none"] {
+            assert_eq!(allowed_file(&inside, name), None, "{name}");
+        }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Must not know: how a case is run.
 
-use super::bundle;
+use super::bundle::{self, MAX_PROBLEMS, shown};
 use super::origin::{FileProblem, Origin};
-use super::yaml::{self, Content, Limits, Node};
+use super::yaml::{self, Content, Limits, Node, Scalar};
 use crate::proto::v1;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One document.
@@ -44,62 +44,85 @@ pub fn read(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Vec<Suite>, 
             Ok(suite) => suites.push(suite),
             Err(wrong) => problems.extend(wrong),
         }
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
     }
     if documents.is_empty() {
-        let message = "there is no document; write `bundle` and `tests`".to_owned();
+        let message = "the file is empty; write a document with `bundle` and `tests`".to_owned();
         problems.push(FileProblem { origin: place(1), message });
     }
+    problems.sort_by_key(|problem| problem.origin.line);
     if problems.is_empty() { Ok(suites) } else { Err(problems) }
 }
 
 fn suite(document: &Node, file: &Arc<str>) -> Result<Suite, Vec<FileProblem>> {
-    let mut problems = Vec::new();
     let place = |line| Origin { file: Arc::clone(file), line };
     let problem = |line, message: &str| FileProblem { origin: place(line), message: message.to_owned() };
-    let Content::Mapping(entries) = &document.content else {
-        return Err(vec![problem(document.line, "expected a mapping with `bundle` and `tests`")]);
+    let entries = match &document.content {
+        Content::Mapping(entries) => entries,
+        _ if document.scalar() == Some(Scalar::Null) => {
+            return Err(vec![problem(document.line, "this document is empty; remove it with its `---`")]);
+        }
+        _ => {
+            let found = document.describe();
+            let message = format!("expected a mapping with `bundle` and `tests`, found {found}");
+            return Err(vec![problem(document.line, &message)]);
+        }
     };
-    for (key, _) in entries {
-        if !matches!(key.text(), Some("bundle" | "tests")) {
-            let name = key.text().unwrap_or_default();
-            let message = format!("`{name}`: there is no such field; the fields are bundle and tests");
-            problems.push(FileProblem { origin: place(key.line), message });
+    let mut problems = Vec::new();
+    let (mut bundle, mut tests) = (None, None);
+    for (key, value) in entries {
+        match key.text() {
+            Some("bundle" | "tests") if value.tag.is_none() && value.scalar() == Some(Scalar::Null) => {}
+            Some("bundle") => bundle = Some(value),
+            Some("tests") => tests = Some(value),
+            name => {
+                let name = shown(name.unwrap_or(key.describe()));
+                let message = format!("{name}: there is no such field; the fields are `bundle`, `tests`");
+                problems.push(problem(key.line, &message));
+            }
         }
     }
-    let bundle = match document.get("bundle") {
+    let bundle = match bundle {
         None => {
-            problems
-                .push(problem(document.line, "`bundle` is missing; write resources, or the path of a file"));
+            let message = "`bundle` is missing; write resources, or the path of a file or directory";
+            problems.push(problem(document.line, message));
             None
         }
-        Some(node) => match (&node.content, node.text()) {
-            (Content::Scalar { .. }, Some(path)) if !path.is_empty() => {
-                Some(BundleSource::Path(path.to_owned()))
+        Some(node) => match node.scalar().filter(|_| node.tag.is_none()) {
+            Some(Scalar::Text("")) => {
+                problems.push(problem(node.line, "bundle: the path is empty; write one, or resources"));
+                None
             }
-            _ => match bundle::read(node, file) {
-                Ok(resources) => Some(BundleSource::Inline(resources)),
-                Err(wrong) => {
-                    problems.extend(wrong);
-                    None
-                }
-            },
+            Some(Scalar::Text(path)) => Some(BundleSource::Path(path.to_owned())),
+            _ => bundle::read(node, file)
+                .map(BundleSource::Inline)
+                .map_err(|wrong| problems.extend(wrong))
+                .ok(),
         },
     };
     let mut cases = Vec::new();
-    match document.get("tests").map(|node| (&node.content, node.line)) {
-        Some((Content::Sequence(items), line)) => {
+    match tests.map(|node| (&node.content, node)) {
+        Some((Content::Sequence(items), node)) if node.tag.is_none() => {
             if items.is_empty() {
-                problems.push(problem(line, "`tests` is empty; write at least one case"));
+                problems.push(problem(node.line, "`tests` is empty; write at least one case"));
             }
-            let mut names = HashSet::new();
+            let mut names = HashMap::new();
             for item in items {
                 match case(item, file, &mut names) {
                     Ok(case) => cases.push((case, place(item.line))),
                     Err(wrong) => problems.extend(wrong),
                 }
+                if problems.len() >= MAX_PROBLEMS {
+                    break;
+                }
             }
         }
-        Some((_, line)) => problems.push(problem(line, "`tests` is not a list; write a list of cases")),
+        Some((_, node)) => {
+            let message = format!("tests: expected a list of cases, found {}", node.describe());
+            problems.push(problem(node.line, &message));
+        }
         None => problems.push(problem(document.line, "`tests` is missing; write a list of cases")),
     }
     match bundle {
@@ -108,7 +131,12 @@ fn suite(document: &Node, file: &Arc<str>) -> Result<Suite, Vec<FileProblem>> {
     }
 }
 
-fn case(node: &Node, file: &Arc<str>, names: &mut HashSet<String>) -> Result<v1::TestCase, Vec<FileProblem>> {
+/// Reads a case; `names` has the line of each name that is taken.
+fn case(
+    node: &Node,
+    file: &Arc<str>,
+    names: &mut HashMap<String, usize>,
+) -> Result<v1::TestCase, Vec<FileProblem>> {
     let case: v1::TestCase = bundle::message(node, "bindery.v1.TestCase", file)?;
     let mut problems = Vec::new();
     let mut wrong = |message: String| {
@@ -116,18 +144,26 @@ fn case(node: &Node, file: &Arc<str>, names: &mut HashSet<String>) -> Result<v1:
     };
     if case.name.is_empty() {
         wrong("the case has no `name`; give it one".to_owned());
-    } else if !names.insert(case.name.clone()) {
-        wrong(format!("`{}` is the name of a case before it; give each its own", case.name));
+    } else if let Some(line) = names.get(&case.name) {
+        wrong(format!(
+            "the name `{}` is taken by the case in line {line}; give each its own",
+            shown(&case.name)
+        ));
+    } else {
+        names.insert(case.name.clone(), node.line);
     }
     if case.check.is_none() {
         wrong("the case has no `check`; write the question".to_owned());
     }
     let expect = case.expect.clone().unwrap_or_default();
-    let decides = expect.decision != 0 || expect.messages.is_some();
-    if !decides && expect.error.is_empty() {
-        wrong("the case expects nothing; write `expect` with a decision, messages or an error".to_owned());
-    } else if decides && !expect.error.is_empty() {
-        wrong("the case expects an answer and an error; write only one of them".to_owned());
+    let answer = expect.decision != 0 || expect.messages.is_some();
+    if !answer && expect.error.is_empty() {
+        wrong("the case expects nothing; write `decision`, `messages` or `error` under `expect`".to_owned());
+    } else if answer && !expect.error.is_empty() {
+        wrong("the case expects an answer and an `error`; remove one".to_owned());
     }
     if problems.is_empty() { Ok(case) } else { Err(problems) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,11 +166,20 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>, YamlError> {
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| YamlError {
             line: error.marker().line(),
-            message: format!("not valid YAML: {}", error.info()),
+            // The parser has a limit of its own, which it may reach before ours.
+            message: if error.info().contains("recursion limit") {
+                too_deep(limits)
+            } else {
+                format!("not valid YAML: {}", error.info())
+            },
         })?;
         builder.take(event, span)?;
     }
     Ok(builder.documents)
+}
+
+fn too_deep(limits: &Limits) -> String {
+    format!("nested deeper than {} levels; flatten it", limits.depth)
 }
 
 /// A list or mapping that is still open.
@@ -230,8 +239,7 @@ impl Builder<'_> {
         content: Content,
     ) -> Result<(), YamlError> {
         if self.stack.len() >= self.limits.depth {
-            let message = format!("nested deeper than {} levels; flatten it", self.limits.depth);
-            return Err(YamlError { line, message });
+            return Err(YamlError { line, message: too_deep(self.limits) });
         }
         self.stack.push(Open {
             node: Node { line, tag: own_tag(tag), content },

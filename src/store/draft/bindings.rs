@@ -58,7 +58,7 @@ impl Draft {
         match &target {
             Ok(_) => {}
             Err(Unresolved::NotFound(missing)) => {
-                self.dangling(index, &name, "target", missing.kind().noun(), &missing.name());
+                self.dangling(index, &name, "target", ResourceKind::Target(missing.kind()), &missing.name());
             }
             Err(error) => self.problem(index, &name, "target", format!("{error}; correct one of the two")),
         }
@@ -66,7 +66,7 @@ impl Draft {
             BindingSubject::Policy(policy) => match self.next.policy_named(policy) {
                 Some(entry) => Some(RowSubject::Policy(entry.key)),
                 None => {
-                    self.dangling(index, &name, "policy", "policy", policy);
+                    self.dangling(index, &name, "policy", ResourceKind::Policy, policy);
                     None
                 }
             },

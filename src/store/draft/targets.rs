@@ -3,7 +3,7 @@
 //! Must not know: bindings, except that a target cannot go while some are bound to it.
 
 use super::{Draft, Gone};
-use crate::decision::{Lean, TargetKey};
+use crate::decision::{Lean, Row, TargetKey};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
 use crate::store::snapshot::Node;
@@ -136,7 +136,7 @@ impl Draft {
             TargetDetail::FlowStageBinding(binding) => {
                 let flow = find(TargetKind::Flow, &binding.flow, "flow");
                 let Some((stage, _)) = self.next.stage_named(&binding.stage) else {
-                    self.dangling(index, name, "stage", "stage", &binding.stage);
+                    self.dangling(index, name, "stage", ResourceKind::Stage, &binding.stage);
                     return Err(());
                 };
                 (Lean::Nothing, Some((flow?, stage)))
@@ -170,8 +170,16 @@ impl Draft {
         self.drop_references(&entry);
         self.forget_rows(entry.key, &entry.rows);
         self.next.targets.remove(entry.key.0);
-        let rows = Arc::clone(&entry.rows);
-        self.gone.push(Gone { node: Node::Target(entry.key), name: name.clone(), rows });
+        // Bindings that this update removes are no longer in the index. The others have to find another target.
+        let key = entry.key.0;
+        let left: Vec<Row> = entry
+            .rows
+            .iter()
+            .filter(|row| self.next.bindings.candidates(&row.id).any(|at| at == key))
+            .cloned()
+            .collect();
+        left.iter().for_each(|row| self.next.bindings.remove(&row.id, key));
+        self.gone.push(Gone { node: Node::Target(entry.key), name: name.clone(), rows: left.into() });
         self.touched.insert(entry.key);
         true
     }

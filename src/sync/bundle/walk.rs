@@ -5,17 +5,25 @@
 
 use super::super::origin::{FileProblem, Origin};
 use super::super::yaml::{Content, Node, Scalar};
+use super::{scalar, short_form, shown};
 use crate::proto;
 use prost::Message;
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
-/// Reads one message.
+/// How many problems of one document are told; more are only counted.
+pub(in super::super) const MAX_PROBLEMS: usize = 1_000;
+
+/// Lists and mappings inside one another in free data. Decoders of protobuf stop at 100 levels, of which a mapping
+/// takes three; this leaves room for what a message is wrapped in on its way.
+const FREE_DEPTH: usize = proto::value::MAX_DEPTH;
+
+/// Reads one message, such as a `bindery.v1.TestCase`.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Everything that is wrong with it, each with its line and what to do.
 pub fn message<M: Message + Default>(
     node: &Node,
     name: &str,
@@ -23,48 +31,123 @@ pub fn message<M: Message + Default>(
 ) -> Result<M, Vec<FileProblem>> {
     let mut walker = Walker::new(file);
     let Some(description) = proto::describe(name) else {
-        return Err(walker.failed(node.line, "the schema is not available"));
+        walker.problem(node.line, format!("the schema has no `{name}`; report this"));
+        return Err(walker.finish());
     };
-    let json = walker.message(node, &description, "");
-    match json {
-        Some(json) if walker.problems.is_empty() => {
-            proto::from_json(name, json).map_err(|error| walker.failed(node.line, &error))
+    let json = walker.message(node, &description, Path::Root);
+    if let Some(json) = json.filter(|_| walker.count == 0) {
+        match proto::from_json(name, json) {
+            Ok(message) => return Ok(message),
+            Err(error) => walker.problem(node.line, format!("{}: {error}", Path::Root)),
         }
-        _ => Err(walker.problems),
+    }
+    Err(walker.finish())
+}
+
+/// Where in a document the walk is; told only when something is wrong there.
+#[derive(Clone, Copy)]
+pub(super) enum Path<'p> {
+    Root,
+    Field(&'p Self, &'p str),
+    Item(&'p Self, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("the document"),
+            Self::Field(Self::Root, name) => f.write_str(&shown(name)),
+            Self::Field(before, name) => write!(f, "{before}.{}", shown(name)),
+            Self::Item(before, index) => write!(f, "{before}[{index}]"),
+        }
     }
 }
 
-/// A walk through one file.
+/// A walk through one document.
 pub(super) struct Walker<'a> {
     file: &'a Arc<str>,
-    pub(super) problems: Vec<FileProblem>,
+    problems: Vec<FileProblem>,
+    /// All problems, also those that are not told.
+    pub(super) count: usize,
 }
 
 impl<'a> Walker<'a> {
     pub(super) const fn new(file: &'a Arc<str>) -> Self {
-        Self { file, problems: Vec::new() }
+        Self { file, problems: Vec::new(), count: 0 }
     }
 
     pub(super) fn problem(&mut self, line: usize, message: String) {
-        self.problems.push(FileProblem { origin: Origin { file: Arc::clone(self.file), line }, message });
+        self.count += 1;
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(FileProblem { origin: Origin { file: Arc::clone(self.file), line }, message });
+        }
     }
 
-    pub(super) fn failed(mut self, line: usize, message: &str) -> Vec<FileProblem> {
-        self.problem(line, message.to_owned());
+    /// What was found wrong, in the order of lines.
+    pub(super) fn finish(mut self) -> Vec<FileProblem> {
+        let more = self.count - self.problems.len();
+        self.problems.sort_by_key(|problem| problem.origin.line);
+        if let Some(last) = self.problems.last().filter(|_| more > 0) {
+            let message = format!("{more} more problems follow; mend these first");
+            self.problems.push(FileProblem { origin: last.origin.clone(), message });
+        }
         self.problems
     }
 
-    /// Notes that something else is written than what is expected at a place.
-    pub(super) fn wrong_type(&mut self, node: &Node, place: &str, expected: &str) {
-        let message = match &node.tag {
-            Some(tag) => format!(
-                "{place}: the tag `{tag}` has no meaning in a bundle; if this is an authentik blueprint, give it as one"
+    /// Whether a node has no tag; one that has is a problem. `!!str` only says that a scalar is a text.
+    pub(super) fn untagged(&mut self, node: &Node, path: Path<'_>) -> bool {
+        let Some(tag) = node.tag.as_deref() else { return true };
+        if tag == "!!str" && matches!(node.content, Content::Scalar { .. }) {
+            return true;
+        }
+        self.problem(
+            node.line,
+            format!(
+                "{path}: the tag `{}` has no meaning here; write the value itself, or, if this is an authentik \
+                 blueprint, keep it in a file of its own",
+                shown(tag)
             ),
-            None => {
-                format!("{place}: expected {expected}, found {}{}", node.describe(), hint(node, expected))
-            }
+        );
+        false
+    }
+
+    /// The result of reading a scalar, with the place of what is wrong with it.
+    fn told(&mut self, line: usize, path: Path<'_>, result: Result<Json, String>) -> Option<Json> {
+        result.map_err(|message| self.problem(line, format!("{path}: {message}"))).ok()
+    }
+
+    /// The items of a list.
+    pub(super) fn items<'n>(&mut self, node: &'n Node, path: Path<'_>) -> &'n [Node] {
+        if !self.untagged(node, path) {
+            return &[];
+        }
+        let Content::Sequence(items) = &node.content else {
+            self.problem(node.line, format!("{path}: {}", scalar::expected(node, "a list")));
+            return &[];
         };
-        self.problem(node.line, message);
+        items
+    }
+
+    /// The text of a key; anything else is a problem.
+    fn key<'n>(&mut self, key: &'n Node, path: Path<'_>) -> Option<&'n str> {
+        if !self.untagged(key, path) {
+            return None;
+        }
+        if let Some(Scalar::Text(text)) = key.scalar() {
+            return Some(text);
+        }
+        let message = match key.text() {
+            Some(text) => {
+                format!(
+                    "{path}: the key `{}` is {}, not a text; put it in quotes",
+                    shown(text),
+                    key.describe()
+                )
+            }
+            None => format!("{path}: a key is {}, not a text; write a text", key.describe()),
+        };
+        self.problem(key.line, message);
+        None
     }
 
     /// The entries of a mapping with the fields that they are; what is null is as if it were not there.
@@ -72,20 +155,21 @@ impl<'a> Walker<'a> {
         &mut self,
         node: &'n Node,
         description: &MessageDescriptor,
-        path: &str,
+        path: Path<'_>,
     ) -> Vec<(FieldDescriptor, &'n Node)> {
         let Content::Mapping(entries) = &node.content else { return Vec::new() };
         let mut found: Vec<(FieldDescriptor, &Node)> = Vec::with_capacity(entries.len());
-        let mut chosen: HashMap<String, String> = HashMap::new();
+        let mut chosen: Vec<(OneofDescriptor, &str)> = Vec::new();
         for (key, value) in entries {
-            let Some(name) = key.text() else {
-                self.wrong_type(key, &place(path, "key"), "the name of a field");
-                continue;
-            };
+            let Some(name) = self.key(key, path) else { continue };
+            let place = Path::Field(&path, name);
             let field =
                 description.get_field_by_name(name).or_else(|| description.get_field_by_json_name(name));
             let Some(field) = field else {
-                self.problem(key.line, format!("{}: {}", place(path, name), unknown(name, description)));
+                self.problem(
+                    key.line,
+                    format!("{place}: there is no such field; {}", instead(name, description)),
+                );
                 continue;
             };
             if value.tag.is_none() && value.scalar() == Some(Scalar::Null) {
@@ -93,288 +177,177 @@ impl<'a> Walker<'a> {
             }
             // Both spellings of one field, snake_case and lowerCamelCase.
             if found.iter().any(|(other, _)| *other == field) {
-                self.problem(
-                    key.line,
-                    format!("{}: stands twice, in two spellings; remove one", place(path, name)),
-                );
-                continue;
-            }
-            if let Some(oneof) = field.containing_oneof().filter(|oneof| !oneof.is_synthetic())
-                && let Some(other) = chosen.insert(oneof.name().to_owned(), field.name().to_owned())
-            {
                 let message =
-                    format!("{}: `{other}` is set already; set only one of them", place(path, name));
+                    format!("{place}: stands here already as `{}`; remove one", other_spelling(name, &field));
                 self.problem(key.line, message);
                 continue;
+            }
+            if let Some(oneof) = field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+                if let Some((_, other)) = chosen.iter().find(|(earlier, _)| *earlier == oneof) {
+                    let message = format!("{place}: cannot be set together with `{other}`; remove one");
+                    self.problem(key.line, message);
+                    continue;
+                }
+                chosen.push((oneof, name));
             }
             found.push((field, value));
         }
         found
     }
 
+    /// A message. Nothing when it has a problem that leaves nothing of it.
     pub(super) fn message(
         &mut self,
         node: &Node,
         description: &MessageDescriptor,
-        path: &str,
+        path: Path<'_>,
     ) -> Option<Json> {
-        let short_form = match (description.name(), &node.content) {
-            _ if node.tag.is_some() => None,
-            ("DummyMessages" | "ExpectedMessages", Content::Sequence(_)) => Some("texts"),
-            ("RacEndpointRef", Content::Scalar { .. }) => Some("id"),
-            _ => None,
-        };
-        if let Some(field) = short_form.and_then(|name| description.get_field_by_name(name)) {
-            let value = self.value(node, &field, path)?;
-            return Some(Json::Object([(field.name().to_owned(), value)].into_iter().collect()));
-        }
-        match description.full_name() {
-            "google.protobuf.Struct" => {
-                if node.tag.is_none() && matches!(node.content, Content::Mapping(_)) {
-                    return self.data(node, path);
-                }
-                self.wrong_type(node, &place(path, ""), "a mapping");
-                return None;
-            }
-            "google.protobuf.Value" => return self.data(node, path),
-            "google.protobuf.Timestamp" => return self.timestamp(node, path),
-            "google.protobuf.Duration" => return self.duration(node, path),
-            _ => {}
-        }
-        if node.tag.is_some() || !matches!(node.content, Content::Mapping(_)) {
-            self.wrong_type(node, &place(path, ""), "a mapping");
+        if !self.untagged(node, path) {
             return None;
         }
-        let before = self.problems.len();
+        match description.full_name() {
+            "google.protobuf.Struct" if !matches!(node.content, Content::Mapping(_)) => {
+                let message = format!("{path}: {}", scalar::expected(node, "a mapping"));
+                self.problem(node.line, message);
+                return None;
+            }
+            "google.protobuf.Struct" | "google.protobuf.Value" => return self.free(node, path, 0),
+            "google.protobuf.Timestamp" => return self.told(node.line, path, scalar::timestamp(node)),
+            "google.protobuf.Duration" => return self.told(node.line, path, scalar::duration(node)),
+            _ => {}
+        }
+        let Content::Mapping(_) = &node.content else {
+            let short = short_form(description)
+                .filter(|field| field.is_list() == matches!(node.content, Content::Sequence(_)));
+            let Some(field) = short else {
+                let message = format!("{path}: {}", scalar::expected(node, &mapping(description)));
+                self.problem(node.line, message);
+                return None;
+            };
+            let value = self.field(node, &field, path)?;
+            return Some(object([(field.name().to_owned(), value)]));
+        };
         let mut object = Map::new();
         for (field, value) in self.fields(node, description, path) {
-            let path = place(path, field.name());
-            if let Some(json) = self.field(value, &field, &path) {
+            if let Some(json) = self.field(value, &field, Path::Field(&path, field.name())) {
                 object.insert(field.name().to_owned(), json);
             }
         }
-        (self.problems.len() == before).then_some(Json::Object(object))
+        Some(Json::Object(object))
     }
 
     /// A field with all its values.
-    fn field(&mut self, node: &Node, field: &FieldDescriptor, path: &str) -> Option<Json> {
-        if field.is_map() {
-            let Content::Mapping(entries) = &node.content else {
-                self.wrong_type(node, path, "a mapping");
-                return None;
-            };
-            let Kind::Message(entry) = field.kind() else { return None };
-            let kind = entry.map_entry_value_field();
-            let mut object = Map::new();
-            for (key, value) in entries {
-                let name = key.text().unwrap_or_default().to_owned();
-                let value = self.value(value, &kind, &place(path, &name))?;
-                object.insert(name, value);
-            }
-            return Some(Json::Object(object));
+    fn field(&mut self, node: &Node, field: &FieldDescriptor, path: Path<'_>) -> Option<Json> {
+        if field.is_list() {
+            let items = self.items(node, path).iter().enumerate();
+            return Some(Json::Array(
+                items
+                    .filter_map(|(index, item)| self.single(item, field, Path::Item(&path, index)))
+                    .collect(),
+            ));
         }
-        if !field.is_list() {
-            return self.value(node, field, path);
+        if !field.is_map() {
+            return self.single(node, field, path);
         }
-        self.list(node, field, path)
-    }
-
-    fn list(&mut self, node: &Node, field: &FieldDescriptor, path: &str) -> Option<Json> {
-        let Content::Sequence(items) = &node.content else {
-            self.wrong_type(node, path, "a list");
+        if !self.untagged(node, path) {
+            return None;
+        }
+        let (Content::Mapping(entries), Kind::Message(entry)) = (&node.content, field.kind()) else {
+            self.problem(node.line, format!("{path}: {}", scalar::expected(node, "a mapping")));
             return None;
         };
-        let before = self.problems.len();
-        let values: Vec<Json> = items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| self.single(item, field, &format!("{path}[{index}]")))
-            .collect();
-        (self.problems.len() == before).then_some(Json::Array(values))
+        let kind = entry.map_entry_value_field();
+        let mut object = Map::new();
+        for (key, value) in entries {
+            let Some(name) = self.key(key, path) else { continue };
+            if let Some(json) = self.single(value, &kind, Path::Field(&path, name)) {
+                object.insert(name.to_owned(), json);
+            }
+        }
+        Some(Json::Object(object))
     }
 
-    /// One value of a field, or all of them for a list.
-    pub(super) fn value(&mut self, node: &Node, field: &FieldDescriptor, path: &str) -> Option<Json> {
-        if field.is_list() { self.list(node, field, path) } else { self.single(node, field, path) }
-    }
-
-    fn single(&mut self, node: &Node, field: &FieldDescriptor, path: &str) -> Option<Json> {
+    /// One value of a field.
+    pub(super) fn single(&mut self, node: &Node, field: &FieldDescriptor, path: Path<'_>) -> Option<Json> {
         let kind = field.kind();
         if let Kind::Message(description) = &kind {
             return self.message(node, description, path);
         }
-        let scalar = if node.tag.as_deref().is_none_or(|tag| tag == "!!str") { node.scalar() } else { None };
-        let (expected, json) = match (&kind, scalar) {
-            (Kind::String, Some(Scalar::Text(text))) => return Some(Json::from(text)),
-            (Kind::Bool, Some(Scalar::Bool(truth))) => return Some(Json::from(truth)),
-            (Kind::Double | Kind::Float, Some(Scalar::Float(number))) => return Some(Json::from(number)),
-            (Kind::Double | Kind::Float, Some(Scalar::Int(number))) => return Some(Json::from(number)),
-            (Kind::Enum(members), Some(scalar)) => return self.member(node, members, &scalar, path),
-            (Kind::String, _) => ("a text", None),
-            (Kind::Bool, _) => ("true or false", None),
-            (Kind::Double | Kind::Float, _) => ("a number", None),
-            (Kind::Enum(_), _) => ("one of its names", None),
-            (_, Some(Scalar::Int(number))) => ("a whole number", Some(number)),
-            // The JSON mapping writes 64-bit numbers as texts.
-            (_, Some(Scalar::Text(text))) => ("a whole number", text.parse().ok()),
-            _ => ("a whole number", None),
-        };
-        let Some(number) = json else {
-            self.wrong_type(node, path, expected);
+        if !self.untagged(node, path) {
             return None;
-        };
-        let (least, most) = match kind {
-            Kind::Uint32 | Kind::Fixed32 => (0, i64::from(u32::MAX)),
-            Kind::Uint64 | Kind::Fixed64 => (0, i64::MAX),
-            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-            _ => (i64::MIN, i64::MAX),
-        };
-        if (least..=most).contains(&number) {
-            return Some(Json::from(number));
         }
-        self.problem(node.line, format!("{path}: {number} is out of range; it must be {least} to {most}"));
-        None
-    }
-
-    /// A member of an enumeration: by its full name, or without the prefix, in any case.
-    fn member(
-        &mut self,
-        node: &Node,
-        members: &EnumDescriptor,
-        scalar: &Scalar<'_>,
-        path: &str,
-    ) -> Option<Json> {
-        // `none` and `off` are texts here, whatever they may mean elsewhere.
-        let text = match scalar {
-            Scalar::Int(_) | Scalar::Float(_) | Scalar::Null => "",
-            _ => node.text().unwrap_or_default(),
-        };
-        let found = members.values().find(|member| {
-            let name = member.name();
-            name == text || short_name(members, name).eq_ignore_ascii_case(text)
-        });
-        if let Some(member) = found {
-            return Some(Json::from(member.name()));
-        }
-        let names: Vec<String> = members
-            .values()
-            .filter(|member| member.number() != 0)
-            .map(|member| short_name(members, member.name()).to_ascii_lowercase())
-            .collect();
-        let written = node.text().unwrap_or_default();
-        self.problem(
-            node.line,
-            format!("{path}: `{written}` is not allowed; write one of {}", names.join(", ")),
-        );
-        None
-    }
-
-    fn timestamp(&mut self, node: &Node, path: &str) -> Option<Json> {
-        let text = node.text().filter(|_| node.tag.is_none()).unwrap_or_default();
-        match text.parse::<prost_types::Timestamp>() {
-            Ok(moment) => Some(Json::from(moment.to_string())),
-            Err(_) => {
-                let message = format!("{path}: `{text}` is no moment; write it like 2030-12-31T23:59:59Z");
-                self.problem(node.line, message);
-                None
-            }
-        }
-    }
-
-    fn duration(&mut self, node: &Node, path: &str) -> Option<Json> {
-        let text = node.text().filter(|_| node.tag.is_none()).unwrap_or_default();
-        let seconds = text.strip_suffix('s').unwrap_or(text);
-        match format!("{seconds}s").parse::<prost_types::Duration>() {
-            Ok(duration) => Some(Json::from(duration.to_string())),
-            Err(_) => {
-                self.problem(
-                    node.line,
-                    format!("{path}: `{text}` is no duration; write seconds, like 30s or 0.5s"),
-                );
-                None
-            }
-        }
+        self.told(node.line, path, scalar::value(node, &kind))
     }
 
     /// Free data.
-    fn data(&mut self, node: &Node, path: &str) -> Option<Json> {
-        if node.tag.as_deref().is_some_and(|tag| tag != "!!str") {
-            self.wrong_type(node, path, "free data");
+    fn free(&mut self, node: &Node, path: Path<'_>, depth: usize) -> Option<Json> {
+        if !self.untagged(node, path) {
             return None;
         }
-        Some(match &node.content {
-            Content::Scalar { .. } => match node.scalar()? {
-                Scalar::Null => Json::Null,
-                Scalar::Bool(truth) => Json::from(truth),
-                Scalar::Int(number) => Json::from(number),
-                Scalar::Float(number) => Json::from(number),
-                Scalar::Text(text) => Json::from(text),
-            },
+        if depth >= FREE_DEPTH && !matches!(node.content, Content::Scalar { .. }) {
+            // The path to here is as long as it is deep, and says no more than the line.
+            self.problem(
+                node.line,
+                format!("free data is nested deeper than {FREE_DEPTH} levels; flatten it"),
+            );
+            return None;
+        }
+        match &node.content {
+            Content::Scalar { .. } => self.told(node.line, path, scalar::free(node)),
             Content::Sequence(items) => {
-                let items = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.data(item, &format!("{path}[{index}]")));
-                Json::Array(items.collect::<Option<_>>()?)
+                let items = items.iter().enumerate();
+                let read = |(index, item)| self.free(item, Path::Item(&path, index), depth + 1);
+                Some(Json::Array(items.filter_map(read).collect()))
             }
             Content::Mapping(entries) => {
                 let mut object = Map::new();
                 for (key, value) in entries {
-                    let Some(name) = key.text() else {
-                        self.wrong_type(key, &place(path, "key"), "a text");
-                        return None;
-                    };
-                    object.insert(name.to_owned(), self.data(value, &place(path, name))?);
+                    let Some(name) = self.key(key, path) else { continue };
+                    if let Some(json) = self.free(value, Path::Field(&path, name), depth + 1) {
+                        object.insert(name.to_owned(), json);
+                    }
                 }
-                Json::Object(object)
+                Some(Json::Object(object))
             }
-        })
-    }
-}
-
-fn place(path: &str, name: &str) -> String {
-    match (path, name) {
-        (path, "") if path.is_empty() => "the document".to_owned(),
-        (path, "") => path.to_owned(),
-        ("", name) => name.to_owned(),
-        (path, name) => format!("{path}.{name}"),
-    }
-}
-
-/// What to do about a value of another type, where there is something simple.
-fn hint(node: &Node, expected: &str) -> &'static str {
-    match node.scalar() {
-        Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_)) if expected == "a text" => {
-            "; put it in quotes"
         }
-        Some(Scalar::Text(_)) if expected == "true or false" || expected.ends_with("number") => {
-            "; write it without quotes"
-        }
-        _ => "",
     }
 }
 
-fn unknown(name: &str, description: &MessageDescriptor) -> String {
-    let names: Vec<String> = description.fields().map(|field| field.name().to_owned()).collect();
-    let nearest = names
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4);
+/// A JSON object.
+pub(super) fn object<const N: usize>(entries: [(String, Json); N]) -> Json {
+    Json::Object(entries.into_iter().collect())
+}
+
+/// The other spelling of a field's name than the one that is written.
+fn other_spelling<'f>(written: &str, field: &'f FieldDescriptor) -> &'f str {
+    if written == field.name() { field.json_name() } else { field.name() }
+}
+
+/// What a message looks like, with its fields if they are few.
+fn mapping(description: &MessageDescriptor) -> String {
+    let names: Vec<String> = description.fields().map(|field| format!("`{}`", field.name())).collect();
+    match names.split_last() {
+        Some((last, [])) => format!("a mapping with {last}"),
+        Some((last, before)) if names.len() <= 3 => format!("a mapping with {} or {last}", before.join(", ")),
+        _ => "a mapping".to_owned(),
+    }
+}
+
+/// What could be meant by an unknown field.
+fn instead(name: &str, description: &MessageDescriptor) -> String {
+    // Comparing costs the product of the lengths, and nobody misspells that many letters.
+    let nearest = description
+        .fields()
+        .filter(|_| name.len() <= 64)
+        .map(|field| (strsim::damerau_levenshtein(field.name(), name), field))
+        .filter(|(distance, field)| *distance <= 1 + field.name().len() / 4)
+        .min_by_key(|(distance, _)| *distance);
     match nearest {
-        Some((_, nearest)) => format!("there is no such field; did you mean `{nearest}`?"),
-        None => format!("there is no such field; the fields are {}", names.join(", ")),
-    }
-}
-
-/// A member's name without the prefix that all members share: `ANY` for `POLICY_ENGINE_MODE_ANY`.
-pub(super) fn short_name<'n>(members: &EnumDescriptor, name: &'n str) -> &'n str {
-    let mut prefix = String::new();
-    for (index, letter) in members.name().chars().enumerate() {
-        if index > 0 && letter.is_ascii_uppercase() {
-            prefix.push('_');
+        Some((_, field)) => format!("did you mean `{}`?", field.name()),
+        None => {
+            let names: Vec<String> =
+                description.fields().map(|field| format!("`{}`", field.name())).collect();
+            format!("the fields are {}", names.join(", "))
         }
-        prefix.push(letter.to_ascii_uppercase());
     }
-    name.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_prefix('_')).unwrap_or(name)
 }

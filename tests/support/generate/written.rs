@@ -261,6 +261,7 @@ impl World {
         let missing = || match TARGETS[asked.place] {
             Sort::Device => target(T::Device("missing".into())),
             Sort::Flow => target(T::Flow("missing".into())),
+            Sort::NotificationRule => target(T::NotificationRule("missing".into())),
             _ => target(T::Application("missing".into())),
         };
         let found = self.target_ref(asked.place, asked.by_id, &application);
@@ -270,6 +271,8 @@ impl World {
         let has_subject = !is_rule || asked.has_subject;
         if is_rule && has_subject {
             context.event = None;
+        } else if is_rule {
+            context.event.get_or_insert_with(|| v1::Event { action: "login".into(), ..Default::default() });
         }
         v1::CheckRequest {
             target: Some(found.unwrap_or_else(missing)),
