@@ -81,7 +81,8 @@ fn spec(settings: &ServeSettings) -> SourceSpec {
 /// Reads the files and puts them into force, or tells everything that is wrong with them.
 fn load(store: &Store, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
     let start = Instant::now();
-    let loaded = source::load(spec).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let loaded = source::load(spec)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -112,7 +113,11 @@ fn load(store: &Store, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
 fn reload(store: &Store, spec: &SourceSpec) {
     if let Err(problems) = load(store, spec) {
         let revision = store.load().revision();
-        tracing::error!(revision, problems = problems.len(), "the changed configuration is not valid; the old one stays");
+        tracing::error!(
+            revision,
+            problems = problems.len(),
+            "the changed configuration is not valid; the old one stays"
+        );
         for problem in problems {
             tracing::error!("{problem}");
         }
