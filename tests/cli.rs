@@ -104,7 +104,7 @@ entries:
             "check application/grafana --user ada --bundle none",
             2,
             "",
-            "none:1: there is no such file",
+            "none:1: cannot be read: ",
         );
         expect(folder, "check application --user ada", 2, "", "write kind/name, such as application/grafana");
     }
@@ -187,7 +187,7 @@ entries:
         let line = "check application/grafana --user eve --bundle new.yaml";
         expect(folder.path(), line, 1, "group/name/staff", "");
         expect(folder.path(), "convert blueprint.yaml --output json", 0, "\"groups\"", "");
-        expect(folder.path(), "convert none.yaml", 2, "", "there is no such file");
+        expect(folder.path(), "convert none.yaml", 2, "", "cannot be read: ");
     }
 
     #[test]
@@ -216,7 +216,7 @@ entries:
             "test t.yaml none.yaml",
             2,
             "0 passed, 1 failed\n",
-            "none.yaml:1: there is no such",
+            "none.yaml:1: cannot be read",
         );
         expect(
             folder.path(),

@@ -109,7 +109,7 @@ pub fn load(spec: &SourceSpec) -> Result<Loaded, Vec<FileProblem>> {
     let limits = Limits::default();
     let mut blueprints: Vec<(Arc<str>, &str)> = Vec::new();
     for (name, text) in &reader.files {
-        let documents = match yaml_documents(name, text, &limits) {
+        let documents = match documents(name, text, &limits) {
             Ok(documents) => documents,
             Err(problem) => {
                 problems.push(problem);
@@ -153,7 +153,10 @@ pub fn read_files(paths: &[PathBuf]) -> (Vec<TextFile>, Vec<FileProblem>) {
 }
 
 /// The documents of a text, without those that hold nothing at all.
-fn yaml_documents(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Vec<Node>, FileProblem> {
+///
+/// # Errors
+/// When the text is neither YAML nor JSON, or passes a limit.
+pub fn documents(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Vec<Node>, FileProblem> {
     let documents = yaml::parse(text, limits).or_else(|error| {
         // JSON is YAML, but for escapes like `\ud83d\ude00`, which some programs write beyond the first 65,536
         // characters. Written anew they are the characters themselves; only the lines are then those of the new text.
@@ -243,7 +246,7 @@ impl Reader {
         let (real, entries) =
             match directory.canonicalize().and_then(|real| Ok((real, directory.read_dir()?))) {
                 Ok(read) => read,
-                Err(error) => return self.problem(directory, unreadable(&error)),
+                Err(error) => return self.problem(directory, format!("cannot be read: {error}")),
             };
         if above.contains(&real) {
             return;
@@ -278,14 +281,14 @@ impl Reader {
         // Looked at before reading where there is a size, and held to afterwards.
         let before = match path.metadata() {
             Ok(data) => data.len(),
-            Err(error) => return self.problem(path, unreadable(&error)),
+            Err(error) => return self.problem(path, format!("cannot be read: {error}")),
         };
         if self.is_too_large(path, before) {
             return;
         }
         let bytes = match bytes_of(path) {
             Ok(bytes) => bytes,
-            Err(error) => return self.problem(path, unreadable(&error)),
+            Err(error) => return self.problem(path, format!("cannot be read: {error}")),
         };
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.is_too_large(path, size) {
@@ -294,19 +297,15 @@ impl Reader {
         self.bytes = self.bytes.saturating_add(size);
         match String::from_utf8(bytes) {
             Ok(text) => self.files.push((path.to_string_lossy().into(), text)),
-            Err(error) => {
-                let place = error.utf8_error().valid_up_to();
-                self.problem(path, format!("is not UTF-8 text, from byte {place} on; save it as UTF-8"));
-            }
+            Err(_) => self.problem(path, "is not UTF-8 text; save it as UTF-8".to_owned()),
         }
     }
 
     fn is_too_large(&mut self, path: &Path, size: u64) -> bool {
         if size > MAX_FILE {
-            self.problem(
-                path,
-                format!("has more than the {MAX_FILE} bytes that are read; split it into several"),
-            );
+            let message =
+                format!("the file has {size} bytes and at most {MAX_FILE} are read; split it into several");
+            self.problem(path, message);
             return true;
         }
         let all = self.bytes.saturating_add(size);
@@ -315,16 +314,6 @@ impl Reader {
             self.problem(path, message);
         }
         all > MAX_TOTAL
-    }
-}
-
-fn unreadable(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file or directory; correct the path".to_owned(),
-        std::io::ErrorKind::PermissionDenied => {
-            "may not be read by this user; change its permissions".to_owned()
-        }
-        _ => format!("cannot be read: {error}"),
     }
 }
 
@@ -378,39 +367,12 @@ mod tests {
         // Has no size before it is read, and no end.
         paths.push("/dev/zero".into());
         let (files, problems) = read_files(&paths);
-        let parts = [
-            "is not UTF-8 text, from byte 3",
-            "there is no such file",
-            "has no .yaml",
-            "has more than the 67108864",
-        ];
+        let parts =
+            ["is not UTF-8 text; save it", "cannot be read: ", "has no .yaml", "at most 67108864 are read"];
         assert_eq!((files.len(), problems.len()), (1, parts.len()), "{problems:?}");
         for (problem, part) in problems.iter().zip(parts) {
             assert!(problem.message.contains(part), "{problem}");
         }
-    }
-
-    #[test]
-    fn blueprints_read_only_files_of_their_directory() {
-        let folder = folder(&[("in/x", "inner"), ("secret", "outer")]);
-        symlink("../secret", folder.path().join("in/link")).unwrap();
-        let inside = folder.path().join("in");
-        let absolute = inside.join("x");
-        assert_eq!(allowed_file(&inside, "x").as_deref(), Some("inner"));
-        assert_eq!(allowed_file(&inside, absolute.to_str().unwrap()).as_deref(), Some("inner"));
-        for name in ["../secret", "link", "none", "."] {
-            assert_eq!(allowed_file(&inside, name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn bundles_and_blueprints_are_told_apart_by_their_content() {
-        let blueprint =
-            "version: 1\nentries:\n  - {model: authentik_core.group, identifiers: {name: staff}}\n";
-        let folder = folder(&[("a.yaml", blueprint), ("b.yaml", "---\n---\nusers: [{username: ada}]\n")]);
-        let loaded = load(&SourceSpec::of(vec![folder.path().to_owned()])).unwrap();
-        assert_eq!((loaded.resources.len(), loaded.files, loaded.tally.len()), (2, 2, 1));
-        assert_eq!(loaded.resources[0].1.line, 3);
     }
 
     #[test]
@@ -427,18 +389,13 @@ mod tests {
         let text = "group `staff`: name: is empty; give one";
         assert_eq!(lines, [format!("a.yaml:7: {text}"), text.to_owned()]);
     }
-}
-
-#[cfg(test)]
-mod contents {
-    use super::*;
 
     fn read(files: &[(&str, &str)]) -> Result<Loaded, Vec<FileProblem>> {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = directory.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         load(&SourceSpec::of(vec![directory.path().to_owned()]))
     }
@@ -474,10 +431,10 @@ mod contents {
     fn blueprints_read_no_file_outside_of_their_directory() {
         let directory = tempfile::tempdir().unwrap();
         let inside = directory.path().join("inside");
-        std::fs::create_dir(&inside).unwrap();
-        std::fs::write(inside.join("a"), "a").unwrap();
-        std::fs::write(directory.path().join("secret"), "s").unwrap();
-        std::os::unix::fs::symlink(directory.path().join("secret"), inside.join("link")).unwrap();
+        fs::create_dir(&inside).unwrap();
+        fs::write(inside.join("a"), "a").unwrap();
+        fs::write(directory.path().join("secret"), "s").unwrap();
+        symlink(directory.path().join("secret"), inside.join("link")).unwrap();
         assert_eq!(allowed_file(&inside, "a").as_deref(), Some("a"));
         for name in ["../secret", "link", "/etc/passwd", "none"] {
             assert_eq!(allowed_file(&inside, name), None, "{name}");

@@ -223,14 +223,13 @@ fn target_message(target: TargetRef) -> v1::TargetRef {
 pub(super) fn from_file(path: PathBuf) -> Result<v1::CheckRequest, Trouble> {
     let trouble = |problems: Vec<FileProblem>| unread("the question cannot be read", &problems);
     let (name, text) = read(path)?;
-    let place = |line| Origin { file: name.clone(), line };
-    let documents = yaml::parse(&text, &yaml::Limits::default())
-        .map_err(|error| trouble(vec![FileProblem { origin: place(error.line), message: error.message }]))?;
+    let documents = source::documents(&name, &text, &yaml::Limits::default())
+        .map_err(|problem| trouble(vec![problem]))?;
     match documents.as_slice() {
         [document] => bundle::message(document, "bindery.v1.CheckRequest", &name).map_err(trouble),
         _ => {
             let message = format!("has {} documents; write one question", documents.len());
-            Err(trouble(vec![FileProblem { origin: place(1), message }]))
+            Err(trouble(vec![FileProblem { origin: Origin { file: name.clone(), line: 1 }, message }]))
         }
     }
 }
@@ -343,7 +342,7 @@ mod tests {
             (&["application/a"][..], "--user NAME, --user-id ID or --anonymous"),
             (&["notification_rule/a"], "only --request FILE"),
             (&["application/a", "--anonymous", "--context=a=1", "--context=a=2"], "`a` is given twice"),
-            (&["application/a", "--anonymous", "--context-json=/no/such"], "there is no such file"),
+            (&["application/a", "--anonymous", "--context-json=/no/such"], "cannot be read: "),
         ] {
             let error = request(arguments).unwrap_err();
             assert!(error.contains(part), "{error}");
