@@ -199,12 +199,13 @@ mod tests {
         Some(v1::TargetRef { target: Some(target) })
     }
 
-    fn milliseconds(count: i32) -> Option<prost_types::Duration> {
-        Some(prost_types::Duration { seconds: 0, nanos: count * 1_000_000 })
+    fn milliseconds(count: i64) -> Option<prost_types::Duration> {
+        let nanos = i32::try_from(count % 1_000).unwrap() * 1_000_000;
+        Some(prost_types::Duration { seconds: count / 1_000, nanos })
     }
 
     /// A policy that says its name after a wait, bound to this target.
-    fn waits(name: &str, target: T, wait: i32, timeout: i32) -> [R; 2] {
+    fn waits(name: &str, target: T, wait: i64, timeout: i64) -> [R; 2] {
         let messages = Some(v1::DummyMessages { texts: vec![name.into()] });
         let dummy =
             v1::DummyPolicy { result: true, wait_min: milliseconds(wait), messages, ..Default::default() };
@@ -291,12 +292,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_too_long_errors_alone() {
-        let resources = [application("wiki")].into_iter().chain(waits("quick", wiki(), 1, 999)).chain(waits(
-            "slow",
-            wiki(),
-            999,
-            1,
-        ));
+        let [quick, slow] = [waits("quick", wiki(), 1, 999), waits("slow", wiki(), 3_600_000, 1)];
+        let resources = [application("wiki")].into_iter().chain(quick).chain(slow);
         let response = check(&store(resources), ask(wiki()), NOW).await.unwrap();
         assert_eq!(response.decision(), v1::Decision::Allow);
         let text = "timed out after 1ms; raise the binding's timeout, or make the policy faster";

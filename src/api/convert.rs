@@ -161,7 +161,7 @@ fn actor(event: Option<&Event>) -> Checked<Subject> {
     else {
         return Ok(Subject { anonymous: true, ..Subject::default() });
     };
-    let given = |text: &Box<str>| (!text.is_empty()).then(|| text.clone());
+    let given = |text: &str| (!text.is_empty()).then(|| text.into());
     Ok(Subject {
         user_id: given(&user.id),
         username: given(&user.username),
