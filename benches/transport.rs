@@ -142,7 +142,7 @@ where
 {
     let start = Instant::now();
     let worker = |index: usize| {
-        let (client, work) = (clients[index % CONNECTIONS].clone(), &work);
+        let (client, work) = (clients.iter().cycle().nth(index).expect("a connection").clone(), &work);
         async move {
             let (mut decisions, mut latencies, mut number) = (0, Vec::new(), index);
             while start.elapsed() < ROUND {
@@ -218,9 +218,24 @@ async fn streamed(clients: &[DecisionServiceClient<Channel>]) -> (f64, Vec<Durat
     (decisions as f64 / start.elapsed().as_secs_f64(), Vec::new())
 }
 
+/// What was measured of one service.
+#[derive(Default)]
+struct Side {
+    rates: Vec<f64>,
+    latencies: Vec<Duration>,
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// p50 and p99; nothing for streams, where questions overlap.
+fn percentiles(latencies: &[Duration]) -> String {
+    if latencies.is_empty() {
+        return "-".to_owned();
+    }
+    format!("{:.0} / {:.0}", percentile(latencies, 0.5), percentile(latencies, 0.99))
 }
 
 fn percentile(latencies: &[Duration], part: f64) -> f64 {
@@ -240,42 +255,39 @@ fn main() {
             "unix socket, {CONNECTIONS} connections, {IN_FLIGHT} in flight (streams: 1 a connection, window 128), \
              client and server on one thread each, {ROUNDS} rounds of {ROUND:?} in turns, medians"
         );
-        let mut table: Vec<(&str, Vec<f64>, Vec<f64>, Vec<Duration>, Vec<Duration>)> = Vec::new();
+        let mut table: Vec<(&str, Side, Side)> = Vec::new();
         for shape in ["unary", "batch of 100", "streamed"] {
-            let (mut a, mut b, mut latencies_a, mut latencies_b) = (vec![], vec![], vec![], vec![]);
+            let (mut own, mut other) = (Side::default(), Side::default());
             for turn in 0..=ROUNDS {
-                for own in [true, false] {
-                    let clients = if own { &ours } else { &nothing };
+                for (side, clients) in [(&mut own, &ours), (&mut other, &nothing)] {
                     let (rate, latencies) = match shape {
                         "unary" => unary(clients).await,
                         "batch of 100" => batch(clients).await,
                         _ => streamed(clients).await,
                     };
                     // The first turn warms up.
-                    if turn > 0 && own {
-                        (a.push(rate), latencies_a.extend(latencies)).0
-                    } else if turn > 0 {
-                        (b.push(rate), latencies_b.extend(latencies)).0
+                    if turn > 0 {
+                        side.rates.push(rate);
+                        side.latencies.extend(latencies);
                     }
                 }
             }
-            latencies_a.sort_unstable();
-            latencies_b.sort_unstable();
-            table.push((shape, a, b, latencies_a, latencies_b));
+            own.latencies.sort_unstable();
+            other.latencies.sort_unstable();
+            table.push((shape, own, other));
         }
         println!("| shape | bindery /s | do-nothing /s | ratio | times unary | bindery p50/p99 us | do-nothing p50/p99 us |");
         println!("| --- | --- | --- | --- | --- | --- | --- |");
         let mut unary = None;
-        for (shape, a, b, latencies_a, latencies_b) in table {
-            let ratios = a.iter().zip(&b).map(|(a, b)| a / b).collect();
-            let (a, b, ratio) = (median(a), median(b), median(ratios));
+        for (shape, own, other) in table {
+            let ratio = median(own.rates.iter().zip(&other.rates).map(|(a, b)| a / b).collect());
+            let (a, b) = (median(own.rates), median(other.rates));
             let times = a / *unary.get_or_insert(a);
-            let pair = |l: &[Duration]| format!("{:.0} / {:.0}", percentile(l, 0.5), percentile(l, 0.99));
             println!(
                 "| {shape} | {a:.0} | {b:.0} | {:.1} % | {times:.1} | {} | {} |",
                 ratio * 100.0,
-                pair(&latencies_a),
-                pair(&latencies_b)
+                percentiles(&own.latencies),
+                percentiles(&other.latencies)
             );
         }
     });

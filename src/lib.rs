@@ -45,6 +45,7 @@
 
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod model;

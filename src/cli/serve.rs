@@ -9,6 +9,7 @@ use crate::sync::apply::{Applied, Update, apply};
 use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch;
 use crate::telemetry;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// When a setting is wrong, the first configuration is not valid, or a listener cannot be opened.
 pub fn serve(args: ServeArgs) -> Result<(), String> {
     let settings = args.resolve()?;
-    telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json)?;
+    let color = std::io::stderr().is_terminal() && !config::no_color();
+    telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -257,4 +257,43 @@ mod tests {
         assert_eq!(ask(&store, "b", "alice"), Decision::Deny);
         assert_eq!(ask(&store, "a", "alice"), Decision::Allow);
     }
+
+    #[test]
+    fn a_setting_says_whose_word_counts_on_groups() {
+        use crate::store::GroupAuthority::{Caller, Directory, Union};
+        let subject = |group: &str| Subject {
+            username: Some("alice".into()),
+            group_names: vec![group.into()],
+            ..Subject::default()
+        };
+        let groups = [group("staff", &[]), group("guests", &[]), group("both", &["guests"])];
+        for (authority, staff, guests) in
+            [(Directory, true, false), (Caller, false, true), (Union, true, true)]
+        {
+            let store = Store::new(Settings { group_authority: authority, ..Settings::default() });
+            let mut resources =
+                vec![application("s"), application("g"), binding("s", "staff"), binding("g", "guests")];
+            resources.extend(groups.clone());
+            resources.push(user("alice", "staff"));
+            apply(&store, Update::Replace(resources)).unwrap();
+            let snapshot = store.load();
+            let subject = subject("both");
+            let member = snapshot.member(&subject);
+            assert_eq!(member.user.as_ref().map(|user| &*user.username), Some("alice"));
+            for (slug, passing) in [("s", staff), ("g", guests)] {
+                let question = Question {
+                    target: format!("application/{slug}").parse().unwrap(),
+                    subject: subject.clone(),
+                    context: Context::at(Timestamp::new(0, 0)),
+                    scope: Scope::WithParents,
+                    explain: Explain::None,
+                    full_evaluation: false,
+                };
+                let Ok(Outcome::Decided(answer)) = decide(&*snapshot, &question, &member, &[], None) else {
+                    panic!()
+                };
+                assert_eq!(answer.decision.is_allow(), passing, "{authority:?} {slug}");
+            }
+        }
+    }
 }

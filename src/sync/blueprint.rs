@@ -1,94 +1,137 @@
-//! authentik's blueprints as they are: entries with tags, over several files that refer to one another.
+//! Reads authentik blueprints: entries of several files, put together, as resources.
 //!
-//! Objects of all files are known to one another in whatever order the files come, since their order on disk says
-//! nothing. What is not ours (prompts, brands, providers, ...) is counted and skipped, but can be referred to. Must
-//! not know: whether the resources fit together; that is checked when they are applied.
+//! Must not know: where files and environment are; they are given.
 
 mod document;
-mod fields;
 mod models;
 mod tags;
+mod value;
 mod world;
 
 use super::origin::{FileProblem, Origin};
-use super::yaml::{self, Content, Limits, Node};
+use super::yaml::{self, Node};
 use crate::proto::v1;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use world::World;
 
-/// One file.
+/// A file that was read.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
-    /// As it is named in messages.
+    /// The file as it was named.
     pub name: Arc<str>,
     /// Its text.
     pub text: &'a str,
 }
 
-/// What blueprints may read besides themselves.
-#[derive(Clone)]
+/// What an import needs besides the files.
 pub struct Options<'a> {
-    /// The value of an environment variable for `!Env`; nothing unless the operator named it.
+    /// Looks up a variable of the environment, for `!Env`. Nothing: it is not set, or may not be seen.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The content of a file for `!File`; nothing unless the operator allowed it.
+    /// Reads a file, for `!File`. Nothing: it is not there, or may not be seen.
     pub file: &'a dyn Fn(&str) -> Option<String>,
-    /// The instance's context, which stands over the defaults of each file.
+    /// Values for `!Context`, stronger than those of the files.
     pub context: BTreeMap<String, serde_json::Value>,
-    /// The tenant's default application access: whether an application without bindings is open.
+    /// Whether an application without an enabled binding lets everybody in: true leaves it to the server, false writes
+    /// an `empty_result` of false to every application.
     pub default_application_access: bool,
 }
 
-/// What became of the entries of one model.
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("context", &self.context)
+            .field("default_application_access", &self.default_application_access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of the entries of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelTally {
-    /// authentik's name of the model, such as `authentik_core.group`.
+    /// The model, as app and model in lower case.
     pub model: String,
-    /// Entries in all.
+    /// Entries of it.
     pub entries: usize,
-    /// Entries that became, or went into, a resource.
+    /// Entries that went into a resource.
     pub taken: usize,
-    /// Entries that did not: of a model that is not ours, or by condition or state.
+    /// Entries that did not: of a model that no decision needs, left out by conditions, or removed.
     pub skipped: usize,
 }
 
-/// What blueprints hold.
-#[derive(Clone, Debug, Default)]
+/// What came out of the files.
+#[derive(Clone, Debug)]
 pub struct Import {
-    /// The resources.
+    /// The resources, each with the place of its first entry.
     pub resources: Vec<(v1::Resource, Origin)>,
-    /// What became of the entries, by model.
+    /// By model, in alphabetical order.
     pub tally: Vec<ModelTally>,
-    /// What is odd, but no error.
+    /// What does not keep the files from being used.
     pub warnings: Vec<FileProblem>,
 }
 
 /// Whether a document is a blueprint: a mapping with `entries`.
 pub fn looks_like_blueprint(node: &Node) -> bool {
-    matches!(node.content, Content::Mapping(_)) && node.get("entries").is_some()
+    node.get("entries").is_some()
 }
 
-/// Reads blueprints together.
+/// Puts the files together and takes what decisions need. The files may refer to one another in any order; where two
+/// write the same field, the later one wins.
 ///
 /// # Errors
-/// Everything that is wrong with any of them, in one go.
+/// Everything that is wrong with the files.
 pub fn import(
     sources: &[Source<'_>],
     options: &Options<'_>,
-    limits: &Limits,
+    limits: &yaml::Limits,
 ) -> Result<Import, Vec<FileProblem>> {
-    let mut world = World::new(options);
+    let mut problems = Vec::new();
+    let mut parsed: Vec<(&Arc<str>, Node)> = Vec::new();
     for source in sources {
+        let at = |line| Origin { file: Arc::clone(&source.name), line };
         match yaml::parse(source.text, limits) {
-            Ok(documents) => {
-                documents.iter().for_each(|document| document::read(&mut world, document, &source.name));
+            Ok(nodes) if nodes.is_empty() => {
+                let message = "the file is empty; write `entries`, or remove it".to_owned();
+                problems.push(FileProblem { origin: at(1), message });
             }
-            Err(error) => {
-                let origin = Origin { file: Arc::clone(&source.name), line: error.line };
-                world.problems.push(FileProblem { origin, message: error.message });
-            }
+            Ok(nodes) => parsed.extend(nodes.into_iter().map(|node| (&source.name, node))),
+            Err(error) => problems.push(FileProblem { origin: at(error.line), message: error.message }),
         }
     }
-    world.settle();
-    models::resources(world)
+    let documents: Vec<_> =
+        parsed.iter().map(|(name, node)| document::read(name, node, &mut problems)).collect();
+    // An outline that is wrong would only bring wrong complaints about what it should hold.
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut world = world::gather(&documents, options, &mut problems);
+    let mut warnings = Vec::new();
+    models::cascade(&mut world, &mut warnings);
+    let (resources, taken) = models::resources(&world, options, &mut problems, &mut warnings);
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| {
+            let file = sources.iter().position(|source| source.name == problem.origin.file);
+            (file, problem.origin.line)
+        });
+        problems.dedup();
+        return Err(problems);
+    }
+    let mut tally: BTreeMap<&str, ModelTally> = BTreeMap::new();
+    for entry in &world.entries {
+        let counted = tally.entry(&entry.model).or_insert_with(|| ModelTally {
+            model: entry.model.to_string(),
+            entries: 0,
+            taken: 0,
+            skipped: 0,
+        });
+        counted.entries += 1;
+        match entry.object {
+            Some(object) if taken.contains(&object) => counted.taken += 1,
+            _ => counted.skipped += 1,
+        }
+    }
+    Ok(Import { resources, tally: tally.into_values().collect(), warnings })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,96 +1,226 @@
-//! A blueprint document: its context and its entries.
+//! A blueprint file as a list of entries, with every mistake in its outline.
 //!
-//! Must not know: what tags or models mean.
+//! Must not know: what a tag evaluates to, what a model means.
 
-use super::super::yaml::{Content, Node};
-use super::world::{Entry, World};
+use super::tags;
+use crate::sync::origin::{FileProblem, Origin};
+use crate::sync::yaml::{Content, Node, Scalar};
 use std::sync::Arc;
 
-const TOP: [&str; 4] = ["version", "metadata", "context", "entries"];
-const ENTRY: [&str; 7] = ["model", "state", "conditions", "identifiers", "attrs", "id", "permissions"];
+/// What is to become of an entry's object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Created, or updated where it exists.
+    Present,
+    /// Created, and left alone where it exists.
+    Created,
+    /// Created; an error where it exists.
+    MustCreated,
+    /// Removed.
+    Absent,
+}
 
-/// Takes the entries of a document: a list, or lists under section names.
-pub(super) fn read(world: &mut World<'_>, document: &Node, file: &Arc<str>) {
-    let Content::Mapping(top) = &document.content else {
-        return world.problem(
-            file,
-            document.line,
-            "expected a mapping with `version` and `entries`".to_owned(),
-        );
+/// One entry of a file.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    /// Line, counted from 1.
+    pub(super) line: usize,
+    /// The model; may be a tag.
+    pub(super) model: &'a Node,
+    /// What is to become of the object.
+    pub(super) state: State,
+    /// The name for `!KeyOf`.
+    pub(super) id: Option<&'a str>,
+    /// All must be truthy, else the entry does not count.
+    pub(super) conditions: &'a [Node],
+    /// What finds an object that exists.
+    pub(super) identifiers: &'a [(Node, Node)],
+    /// What the object is to hold.
+    pub(super) attrs: &'a [(Node, Node)],
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    /// The file as it was named.
+    pub(super) name: Arc<str>,
+    /// Values for `!Context`.
+    pub(super) context: Option<&'a Node>,
+    /// In order.
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+const TOP_KEYS: &str = "version, metadata, context and entries";
+const ENTRY_KEYS: &str = "model, state, conditions, identifiers, attrs, permissions and id";
+
+/// Reads the outline of a file; everything that is wrong goes to `problems`.
+pub(super) fn read<'a>(name: &Arc<str>, node: &'a Node, problems: &mut Vec<FileProblem>) -> Document<'a> {
+    let mut outline = Outline { name, problems };
+    outline.tags(node);
+    let mut document = Document { name: Arc::clone(name), context: None, entries: Vec::new() };
+    let Content::Mapping(top) = &node.content else {
+        outline.wrong(node, format!("a blueprint is a mapping with `entries`, not {}", node.describe()));
+        return document;
     };
-    for (key, _) in top {
-        if !key.text().is_some_and(|name| TOP.contains(&name)) {
-            let name = key.text().unwrap_or_default();
-            let text = format!("`{name}`: there is no such field; the fields are {}", TOP.join(", "));
-            world.problem(file, key.line, text);
+    let mut has_entries = false;
+    for (key, value) in top {
+        match key.text() {
+            Some("version") => outline.version(value),
+            Some("metadata") => {
+                outline.mapping("metadata", value);
+            }
+            Some("context") => {
+                outline.mapping("context", value);
+                document.context = Some(value);
+            }
+            Some("entries") => {
+                has_entries = true;
+                document.entries = outline.entries(value);
+            }
+            _ => outline.unknown(key, "a blueprint", TOP_KEYS),
         }
     }
-    if let Some(version) = document.get("version").filter(|version| version.text() != Some("1")) {
-        let text = format!("version `{}` is not supported; write 1", version.text().unwrap_or_default());
-        world.problem(file, version.line, text);
+    if !has_entries {
+        outline.wrong(node, "`entries` is missing; a blueprint lists its objects there");
     }
-    let index = world.add_file(file, document.get("context").cloned());
-    match document.get("entries").map(|node| (&node.content, node.line)) {
-        Some((Content::Sequence(items), _)) => items.iter().for_each(|item| entry(world, item, file, index)),
-        Some((Content::Mapping(sections), _)) => {
-            for (_, section) in sections {
-                match &section.content {
-                    Content::Sequence(items) => items.iter().for_each(|item| entry(world, item, file, index)),
-                    _ => world.problem(
-                        file,
-                        section.line,
-                        "a section of entries is not a list; write a list".to_owned(),
-                    ),
+    document
+}
+
+struct Outline<'p> {
+    name: &'p Arc<str>,
+    problems: &'p mut Vec<FileProblem>,
+}
+
+impl Outline<'_> {
+    fn wrong(&mut self, node: &Node, message: impl Into<String>) {
+        let origin = Origin { file: Arc::clone(self.name), line: node.line };
+        self.problems.push(FileProblem { origin, message: message.into() });
+    }
+
+    fn unknown(&mut self, key: &Node, of: &str, known: &str) {
+        let key_text = key.text().unwrap_or("(not text)");
+        self.wrong(key, format!("`{key_text}` is no key of {of}; known are {known}"));
+    }
+
+    /// Notes every tag that nobody knows.
+    fn tags(&mut self, node: &Node) {
+        if let Some(tag) = node.tag.as_deref()
+            && !tags::is_known(tag)
+        {
+            self.wrong(node, format!("the tag `{tag}` is not known; known are {}", tags::KNOWN.join(", ")));
+        }
+        match &node.content {
+            Content::Sequence(items) => items.iter().for_each(|item| self.tags(item)),
+            Content::Mapping(entries) => {
+                for (key, value) in entries {
+                    self.tags(key);
+                    self.tags(value);
                 }
             }
-        }
-        Some((_, line)) => {
-            world.problem(file, line, "`entries` is not a list; write a list of entries".to_owned())
-        }
-        None => {
-            world.problem(file, document.line, "`entries` is missing; write a list of entries".to_owned())
+            Content::Scalar { .. } => {}
         }
     }
-}
 
-fn entry(world: &mut World<'_>, node: &Node, file: &Arc<str>, index: usize) {
-    let Content::Mapping(fields) = &node.content else {
-        return world.problem(
-            file,
-            node.line,
-            "an entry is not a mapping; write model, identifiers and attrs".to_owned(),
-        );
-    };
-    for (key, _) in fields {
-        if !key.text().is_some_and(|name| ENTRY.contains(&name)) {
-            let name = key.text().unwrap_or_default();
-            let text = format!("`{name}`: an entry has no such field; the fields are {}", ENTRY.join(", "));
-            world.problem(file, key.line, text);
+    fn version(&mut self, node: &Node) {
+        if node.scalar() != Some(Scalar::Int(1)) {
+            let found = node.text().unwrap_or_else(|| node.describe());
+            self.wrong(node, format!("version `{found}` cannot be read; only version 1 is known"));
         }
     }
-    let Some(model) = node.get("model") else {
-        return world.problem(file, node.line, "the entry has no `model`; say what it describes".to_owned());
-    };
-    for part in ["identifiers", "attrs"] {
-        if let Some(wrong) = node.get(part).filter(|it| it.tag.is_none() && !is_mapping_or_null(it)) {
-            world.problem(file, wrong.line, format!("`{part}` is not a mapping; write names and values"));
-        }
-    }
-    world.add_entry(Entry {
-        file: index,
-        line: node.line,
-        model: model.clone(),
-        id: node.get("id").and_then(Node::text).map(str::to_owned),
-        state: node.get("state").cloned(),
-        conditions: match node.get("conditions").map(|it| &it.content) {
-            Some(Content::Sequence(items)) => items.clone(),
-            _ => Vec::new(),
-        },
-        identifiers: node.get("identifiers").cloned(),
-        attrs: node.get("attrs").cloned(),
-    });
-}
 
-fn is_mapping_or_null(node: &Node) -> bool {
-    matches!(node.content, Content::Mapping(_)) || node.scalar() == Some(super::super::yaml::Scalar::Null)
+    fn mapping<'a>(&mut self, field: &str, node: &'a Node) -> &'a [(Node, Node)] {
+        match (&node.content, node.scalar()) {
+            (Content::Mapping(entries), _) if node.tag.is_none() => {
+                for (key, _) in entries.iter().filter(|(key, _)| key.text().is_none()) {
+                    self.wrong(key, format!("a key in `{field}` is {}; write text", key.describe()));
+                }
+                entries
+            }
+            (_, Some(Scalar::Null)) => &[],
+            _ => {
+                let found = node.tag.as_deref().map_or(node.describe(), |_| "a tag");
+                self.wrong(node, format!("`{field}` is {found}; write a mapping"));
+                &[]
+            }
+        }
+    }
+
+    fn list<'a>(&mut self, field: &str, node: &'a Node) -> &'a [Node] {
+        match (&node.content, node.scalar()) {
+            (Content::Sequence(items), _) if node.tag.is_none() => items,
+            (_, Some(Scalar::Null)) => &[],
+            _ => {
+                let found = node.tag.as_deref().map_or(node.describe(), |_| "a tag");
+                self.wrong(node, format!("`{field}` is {found}; write a list"));
+                &[]
+            }
+        }
+    }
+
+    fn entries<'a>(&mut self, node: &'a Node) -> Vec<Entry<'a>> {
+        let items: Vec<&Node> = match &node.content {
+            // Grouped: sections of lists, which together are one list.
+            Content::Mapping(sections) if node.tag.is_none() => sections
+                .iter()
+                .flat_map(|(key, section)| self.list(key.text().unwrap_or("entries"), section))
+                .collect(),
+            _ => self.list("entries", node).iter().collect(),
+        };
+        items.into_iter().filter_map(|item| self.entry(item)).collect()
+    }
+
+    fn entry<'a>(&mut self, node: &'a Node) -> Option<Entry<'a>> {
+        let Content::Mapping(fields) = &node.content else {
+            self.wrong(node, format!("an entry is a mapping with `model`, not {}", node.describe()));
+            return None;
+        };
+        let (mut model, mut id, mut state) = (None, None, State::Present);
+        let (mut conditions, mut identifiers, mut attrs): (&[Node], _, _) = (&[], &[][..], &[][..]);
+        for (key, value) in fields {
+            match key.text() {
+                Some("model") => model = Some(value),
+                Some("state") => state = self.state(value),
+                Some("id") => id = self.id(value),
+                Some("conditions") => conditions = self.list("conditions", value),
+                Some("identifiers") => identifiers = self.mapping("identifiers", value),
+                Some("attrs") => attrs = self.mapping("attrs", value),
+                // Rights within authentik itself, which no decision looks at.
+                Some("permissions") => {}
+                _ => self.unknown(key, "an entry", ENTRY_KEYS),
+            }
+        }
+        let Some(model) = model else {
+            self.wrong(node, "`model` is missing; say what the entry is, such as authentik_core.application");
+            return None;
+        };
+        Some(Entry { line: node.line, model, state, id, conditions, identifiers, attrs })
+    }
+
+    fn state(&mut self, node: &Node) -> State {
+        match node.text() {
+            Some("present") => State::Present,
+            Some("created") => State::Created,
+            Some("must_created") => State::MustCreated,
+            Some("absent") => State::Absent,
+            other => {
+                let found = other.unwrap_or_else(|| node.describe());
+                self.wrong(
+                    node,
+                    format!("state `{found}` is not known; write present, created, must_created or absent"),
+                );
+                State::Present
+            }
+        }
+    }
+
+    fn id<'a>(&mut self, node: &'a Node) -> Option<&'a str> {
+        if node.scalar() == Some(Scalar::Null) {
+            return None;
+        }
+        let text = node.text().filter(|_| node.tag.is_none());
+        if text.is_none() {
+            self.wrong(node, "`id` is not text; write a name for `!KeyOf`");
+        }
+        text
+    }
 }

@@ -1,270 +1,241 @@
-//! The objects of all files: found by their identifiers, put together from every entry about them.
+//! The objects that several files describe together, and how they are found.
 //!
-//! Must not know: what a model means.
+//! Must not know: what a model's fields mean.
 
-use super::super::origin::{FileProblem, Origin};
-use super::super::yaml::{Content, Node};
-use super::Options;
-use super::tags::{Scope, Value, evaluate};
+mod gather;
+
+use super::tags::{Lookup, Pair};
+use super::value::{ObjectId, Value};
+use crate::sync::origin::Origin;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// An entry as it was written.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) file: usize,
-    pub(super) line: usize,
-    pub(super) model: Node,
-    pub(super) id: Option<String>,
-    pub(super) state: Option<Node>,
-    pub(super) conditions: Vec<Node>,
-    pub(super) identifiers: Option<Node>,
-    pub(super) attrs: Option<Node>,
-}
+pub(super) use gather::gather;
 
-/// A file with its context and the objects that its entries name.
+/// A field of an object.
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) name: Arc<str>,
-    pub(super) context: Option<Node>,
-    pub(super) ids: HashMap<String, usize>,
+pub(super) struct Field {
+    /// The value.
+    pub(super) value: Value,
+    /// Where it was written.
+    pub(super) origin: Origin,
+    /// The value as a text that is equal exactly when the value is.
+    key: Box<str>,
+    /// The entry that set it, counted over all files; a later one wins.
+    entry: usize,
 }
 
-/// Named values with the line where each was written.
-pub(super) type Fields = BTreeMap<String, (Value, usize)>;
-
-/// An object that entries describe. Each entry has one of its own at first; one that turns out to be about an object
-/// that is there already leads to that one.
+/// An object.
 #[derive(Debug)]
 pub(super) struct Object {
-    pub(super) model: String,
+    /// The model, in lower case.
+    pub(super) model: Arc<str>,
+    /// The first entry that describes it.
     pub(super) origin: Origin,
-    pub(super) identifiers: Fields,
-    pub(super) attrs: Fields,
-    pub(super) stage: Stage,
+    /// Whether it is there when all files are applied.
+    pub(super) alive: bool,
+    /// What it holds.
+    pub(super) fields: BTreeMap<String, Field>,
+    /// Entries that may have made it.
+    makers: Vec<Maker>,
 }
 
-/// How far an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Its entry has not had its turn.
-    Expected,
-    /// It is there.
-    Present,
-    /// Its entry is about this other object.
-    Same(usize),
-    /// Left out by condition or state.
-    Absent,
+#[derive(Clone, Copy, Debug)]
+struct Maker {
+    file: usize,
+    entry: usize,
 }
 
-/// Everything that was read.
-pub(super) struct World<'a> {
-    pub(super) options: &'a Options<'a>,
-    pub(super) files: Vec<File>,
-    pub(super) entries: Vec<Entry>,
-    /// The first ones belong to the entries, index for index.
+/// An entry, when everything is gathered.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The model, in lower case.
+    pub(super) model: Arc<str>,
+    /// The object it described, when it made or changed one that is there.
+    pub(super) object: Option<ObjectId>,
+}
+
+/// All objects.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// In the order of their first entries.
     pub(super) objects: Vec<Object>,
-    pub(super) problems: Vec<FileProblem>,
-    /// How many values tags may still produce, over all files.
-    pub(super) budget: usize,
+    /// All entries, in order.
+    pub(super) entries: Vec<Taken>,
+    /// By field and value in lower case. May name objects whose field has changed since.
+    index: HashMap<(Box<str>, Box<str>), Vec<usize>>,
 }
 
-/// The most values that the tags of all files may produce.
-const BUDGET: usize = 2_000_000;
-
-impl<'a> World<'a> {
-    pub(super) fn new(options: &'a Options<'a>) -> Self {
-        let (files, entries, objects, problems) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        World { options, files, entries, objects, problems, budget: BUDGET }
+impl World {
+    /// An object.
+    pub(super) fn object(&self, id: ObjectId) -> Option<&Object> {
+        self.objects.get(id.0)
     }
 
-    pub(super) fn problem(&mut self, file: &Arc<str>, line: usize, message: String) {
-        self.problems.push(FileProblem { origin: Origin { file: Arc::clone(file), line }, message });
-    }
-
-    pub(super) fn problem_at(&mut self, origin: &Origin, line: usize, message: String) {
-        self.problem(&Arc::clone(&origin.file), line, message);
-    }
-
-    pub(super) fn add_file(&mut self, name: &Arc<str>, context: Option<Node>) -> usize {
-        self.files.push(File { name: Arc::clone(name), context, ids: HashMap::new() });
-        self.files.len() - 1
-    }
-
-    pub(super) fn add_entry(&mut self, entry: Entry) {
-        let index = self.entries.len();
-        let Some(file) = self.files.get_mut(entry.file) else { return };
-        let name = Arc::clone(&file.name);
-        let twice = entry.id.clone().is_some_and(|id| file.ids.insert(id, index).is_some());
-        if twice {
-            let text = format!(
-                "the id `{}` stands twice in this file; rename one",
-                entry.id.as_deref().unwrap_or_default()
-            );
-            self.problem(&name, entry.line, text);
+    /// Takes an object away.
+    pub(super) fn remove(&mut self, id: ObjectId) {
+        if let Some(object) = self.objects.get_mut(id.0) {
+            object.alive = false;
         }
-        self.entries.push(entry);
     }
 
-    fn name_of_file(&self, entry: &Entry) -> Arc<str> {
-        self.files.get(entry.file).map_or_else(|| Arc::from(""), |file| Arc::clone(&file.name))
+    /// The objects that are there, with their ids.
+    pub(super) fn living(&self) -> impl Iterator<Item = (ObjectId, &Object)> {
+        let objects = self.objects.iter().enumerate();
+        objects.filter(|(_, object)| object.alive).map(|(id, object)| (ObjectId(id), object))
     }
 
-    /// Evaluates all entries: first who they are, as far as that can be said without looking at others, then
-    /// everything, in the order of the files.
-    pub(super) fn settle(&mut self) {
-        for index in 0..self.entries.len() {
-            let Some(entry) = self.entries.get(index).cloned() else { continue };
-            let origin = Origin { file: self.name_of_file(&entry), line: entry.line };
-            let model = match self.evaluate(&entry, &entry.model, Scope::Quiet) {
-                Value::Text(model) => model.to_lowercase(),
-                _ => {
-                    self.problem_at(
-                        &origin,
-                        entry.model.line,
-                        "`model` is not a text; write app.model".to_owned(),
-                    );
-                    String::new()
+    /// The first object with a field of a value, among those of models that are wanted.
+    pub(super) fn holding(
+        &self,
+        field: &str,
+        value: &Value,
+        wanted: impl Fn(&Object) -> bool,
+    ) -> Option<ObjectId> {
+        let key = canonical(value);
+        let holds = |object: &Object| object.fields.get(field).is_some_and(|found| *found.key == *key);
+        let candidates = self.candidates(field, &key);
+        let mut found = candidates.iter().filter_map(|id| self.objects.get(*id).map(|object| (*id, object)));
+        found.find(|(_, object)| wanted(object) && holds(object)).map(|(id, _)| ObjectId(id))
+    }
+
+    fn candidates(&self, field: &str, key: &str) -> &[usize] {
+        self.index.get(&(field.into(), key.to_lowercase().into())).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first object that matches all pairs, among those that may be seen.
+    fn find(&self, model: &str, pairs: &[Pair], seen: impl Fn(&Object) -> bool) -> Option<ObjectId> {
+        let keyed: Vec<(&Pair, Vec<String>)> = pairs
+            .iter()
+            .map(|pair| {
+                let keys = match &pair.value {
+                    Value::List(items) if pair.lookup == Lookup::In => items.iter().map(canonical).collect(),
+                    value => vec![canonical(value)],
+                };
+                (pair, keys)
+            })
+            .collect();
+        let candidates = |(pair, keys): &(&Pair, Vec<String>)| -> Vec<&[usize]> {
+            keys.iter().map(|key| self.candidates(&pair.field, key)).collect()
+        };
+        let fewest = keyed
+            .iter()
+            .map(candidates)
+            .min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())?;
+        let matches = |object: &Object| {
+            keyed.iter().all(|(pair, keys)| {
+                let Some(field) = object.fields.get(&pair.field) else { return false };
+                match pair.lookup {
+                    Lookup::IgnoreCase => {
+                        keys.iter().any(|key| key.to_lowercase() == field.key.to_lowercase())
+                    }
+                    Lookup::Exact | Lookup::In => keys.iter().any(|key| **key == *field.key),
                 }
-            };
-            let identifiers = self.fields(&entry, entry.identifiers.as_ref(), Scope::Quiet);
-            let object = Object { model, origin, identifiers, attrs: Fields::new(), stage: Stage::Expected };
-            self.objects.push(object);
-        }
-        for index in 0..self.entries.len() {
-            let Some(entry) = self.entries.get(index).cloned() else { continue };
-            self.settle_entry(index, &entry);
-        }
-    }
-
-    fn settle_entry(&mut self, index: usize, entry: &Entry) {
-        let allowed =
-            entry.conditions.iter().all(|node| self.evaluate(entry, node, Scope::Settled).is_truthy());
-        if !allowed {
-            return self.set_stage(index, Stage::Absent);
-        }
-        let identifiers = self.fields(entry, entry.identifiers.as_ref(), Scope::Everything);
-        let state = match &entry.state {
-            None => "present".to_owned(),
-            Some(node) => match self.evaluate(entry, node, Scope::Everything) {
-                Value::Text(state) => state,
-                other => other.describe(),
-            },
+            })
         };
-        let Some(model) = self.objects.get(index).map(|object| object.model.clone()) else { return };
-        let same = self.find_settled(&model, &identifiers);
-        let file = self.name_of_file(entry);
-        match (state.as_str(), same) {
-            ("absent", Some(other)) => {
-                self.set_stage(other, Stage::Absent);
-                return self.set_stage(index, Stage::Absent);
-            }
-            ("absent", None) => return self.set_stage(index, Stage::Absent),
-            ("must_created", Some(_)) => {
-                self.problem(
-                    &file,
-                    entry.line,
-                    "the object must be new, but an entry before describes it; remove one".to_owned(),
-                );
-            }
-            ("created", Some(other)) => return self.set_stage(index, Stage::Same(other)),
-            ("present" | "created" | "must_created", _) => {}
-            (other, _) => {
-                let text =
-                    format!("state `{other}` is not allowed; write present, created, must_created or absent");
-                return self.problem(&file, entry.line, text);
+        let mut found: Option<usize> = None;
+        for &id in fewest.into_iter().flatten() {
+            let Some(object) = self.objects.get(id) else { continue };
+            if found.is_none_or(|first| id < first)
+                && covers(model, &object.model)
+                && seen(object)
+                && matches(object)
+            {
+                found = Some(id);
             }
         }
-        let attrs = self.fields(entry, entry.attrs.as_ref(), Scope::Everything);
-        let place = same.unwrap_or(index);
-        if place != index {
-            self.set_stage(index, Stage::Same(place));
-        }
-        if let Some(object) = self.objects.get_mut(place) {
-            object.identifiers.extend(identifiers);
-            object.attrs.extend(attrs);
-            object.stage = Stage::Present;
-        }
+        found.map(ObjectId)
     }
 
-    fn set_stage(&mut self, index: usize, stage: Stage) {
-        if let Some(object) = self.objects.get_mut(index) {
-            object.stage = stage;
-        }
-    }
-
-    fn evaluate(&mut self, entry: &Entry, node: &Node, scope: Scope) -> Value {
-        evaluate(self, entry.file, node, scope)
-    }
-
-    fn fields(&mut self, entry: &Entry, node: Option<&Node>, scope: Scope) -> Fields {
-        let Some(node) = node else { return Fields::new() };
-        if let (Content::Mapping(entries), None) = (&node.content, &node.tag) {
-            let mut fields = Fields::new();
-            for (key, value) in entries {
-                let name = key.text().unwrap_or_default().to_owned();
-                let value = self.evaluate(entry, value, scope);
-                fields.insert(name, (value, key.line));
-            }
-            return fields;
-        }
-        match self.evaluate(entry, node, scope) {
-            Value::Map(entries) => {
-                entries.into_iter().map(|(name, value)| (name, (value, node.line))).collect()
-            }
-            _ => Fields::new(),
-        }
-    }
-
-    /// The object with these identifiers that is there already.
-    fn find_settled(&self, model: &str, identifiers: &Fields) -> Option<usize> {
-        if identifiers.is_empty() {
-            return None;
-        }
-        let same = |object: &Object| {
-            object.stage == Stage::Present
-                && object.model == model
-                && identifiers
-                    .iter()
-                    .all(|(name, (value, _))| object.field(name).is_some_and(|own| self.equal(own, value)))
+    /// The object that an entry's identifiers mean: the one of its `pk`, else the one that has all the others and no
+    /// other `pk`.
+    fn identified(&self, model: &str, identifiers: &BTreeMap<String, (Value, usize)>) -> Option<ObjectId> {
+        let keys: Vec<(&str, String)> =
+            identifiers.iter().map(|(name, (value, _))| (name.as_str(), canonical(value))).collect();
+        let pk = keys.iter().find(|(name, _)| *name == "pk").map(|(_, key)| key);
+        let others = || keys.iter().filter(|(name, _)| *name != "pk");
+        let same_model = |id: &&usize| self.objects.get(**id).is_some_and(|object| *object.model == *model);
+        let has = |id: usize, name: &str, key: &str| {
+            let field = self.objects.get(id).and_then(|object| object.fields.get(name));
+            field.map(|field| *field.key == *key)
         };
-        self.objects.iter().position(same)
+        if let Some(pk) = pk
+            && let Some(id) = self
+                .candidates("pk", pk)
+                .iter()
+                .filter(same_model)
+                .find(|id| has(**id, "pk", pk) == Some(true))
+        {
+            return Some(ObjectId(*id));
+        }
+        let fewest = others().map(|(name, key)| self.candidates(name, key)).min_by_key(|list| list.len())?;
+        let mut matching = fewest.iter().filter(same_model).filter(|id| {
+            let another_pk = pk.is_some_and(|pk| has(**id, "pk", pk) == Some(false));
+            !another_pk && others().all(|(name, key)| has(**id, name, key) == Some(true))
+        });
+        matching.next().map(|id| ObjectId(*id))
     }
 
-    /// The object that an index leads to in the end.
-    pub(super) fn resolve(&self, mut index: usize) -> usize {
-        // An entry leads to one that is there, which leads nowhere; the bound is for safety.
-        for _ in 0..4 {
-            match self.objects.get(index).map(|object| object.stage) {
-                Some(Stage::Same(other)) => index = other,
-                _ => break,
-            }
+    /// Sets a field, unless a later entry did.
+    fn set(&mut self, id: ObjectId, name: &str, value: Value, origin: Origin, entry: usize) {
+        let Some(object) = self.objects.get_mut(id.0) else { return };
+        if object.fields.get(name).is_some_and(|field| field.entry > entry) {
+            return;
         }
-        index
+        let key: Box<str> = canonical(&value).into();
+        let listed = self.index.entry((name.into(), key.to_lowercase().into())).or_default();
+        if listed.last() != Some(&id.0) {
+            listed.push(id.0);
+        }
+        object.fields.insert(name.to_owned(), Field { value, origin, key, entry });
     }
 
-    /// Whether two values are the same, objects by identity.
-    pub(super) fn equal(&self, a: &Value, b: &Value) -> bool {
-        match (a, b) {
-            (Value::Object(a), Value::Object(b)) => self.resolve(*a) == self.resolve(*b),
-            (a, b) => a.loosely_equals(b),
-        }
+    fn forget_fields(&mut self) {
+        self.index.clear();
+        self.objects.iter_mut().for_each(|object| object.fields.clear());
+    }
+
+    /// What `!FindObject` gives.
+    fn serialize(&self, id: ObjectId) -> Value {
+        let Some(object) = self.object(id) else { return Value::Null };
+        let fields = object.fields.iter().map(|(name, field)| (name.clone(), field.value.clone()));
+        let mut map: BTreeMap<String, Value> = fields.collect();
+        // An object without a known key is still one that a reference can lead to.
+        map.entry("pk".to_owned()).or_insert(Value::Object(id));
+        Value::Map(map)
     }
 }
 
-impl Object {
-    /// A field's value, as an attribute or else as an identifier; nothing for null.
-    pub(super) fn field(&self, name: &str) -> Option<&Value> {
-        self.placed(name).map(|(value, _)| value)
-    }
-
-    /// As [`Object::field`], with the line.
-    pub(super) fn placed(&self, name: &str) -> Option<&(Value, usize)> {
-        let given = |fields: &'_ Fields| fields.get(name).is_some_and(|(value, _)| *value != Value::Null);
-        if given(&self.attrs) {
-            self.attrs.get(name)
-        } else {
-            self.identifiers.get(name).filter(|(value, _)| *value != Value::Null)
+/// Whether a model is the one that is looked for, or derives from it.
+pub(super) fn covers(sought: &str, model: &str) -> bool {
+    let derives =
+        |prefix: &str, suffix: &str| model.starts_with(prefix) && model.ends_with(suffix) && model != sought;
+    sought == model
+        || match sought {
+            "authentik_core.source" => derives("authentik_sources_", "source"),
+            "authentik_core.provider" => derives("authentik_providers_", "provider"),
+            "authentik_flows.stage" => derives("authentik_stages_", "stage"),
+            "authentik_policies.policy" => derives("authentik_policies_", "policy"),
+            _ => false,
         }
+}
+
+/// A text that is equal for equal values. A scalar's is its text, so that `1` and `"1"` are the same.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::List(items) => {
+            let items: Vec<_> = items.iter().map(|item| format!("{:?}", canonical(item))).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Map(entries) => {
+            let entry = |(key, value): (&String, &Value)| format!("{key:?}:{:?}", canonical(value));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
+        }
+        // No text begins with a control character.
+        Value::Null => "\u{1}null".to_owned(),
+        // Two references that lead nowhere are the same only when they look for the same.
+        Value::Missing(missing) => format!("\u{1}{}", missing.describe()),
+        Value::Object(id) => format!("\u{1}{}", id.0),
+        scalar => scalar.plain().unwrap_or_default(),
     }
 }

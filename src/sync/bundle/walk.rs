@@ -18,7 +18,7 @@ pub(in super::super) const MAX_PROBLEMS: usize = 1_000;
 
 /// Lists and mappings inside one another in free data. Decoders of protobuf stop at 100 levels, of which a mapping
 /// takes three; this leaves room for what a message is wrapped in on its way.
-const FREE_DEPTH: usize = crate::proto::value::MAX_DEPTH;
+const FREE_DEPTH: usize = proto::value::MAX_DEPTH;
 
 /// Reads one message, such as a `bindery.v1.TestCase`.
 ///

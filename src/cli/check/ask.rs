@@ -1,0 +1,149 @@
+//! Puts a question to a server or to files.
+//!
+//! Must not know: what is asked, how the answer is shown.
+
+use super::Trouble;
+use crate::api::ask::{self, check};
+use crate::cli::sources;
+use crate::proto::v1;
+use crate::proto::v1::decision_service_client::DecisionServiceClient;
+use crate::store::Settings;
+use crate::sync::source::SourceSpec;
+use std::error::Error;
+use std::time::Duration;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Where `bindery serve` listens when nothing else is said.
+pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:9191";
+
+/// How long a server may take, from the first packet on.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Asks files.
+pub(super) async fn files(
+    spec: &SourceSpec,
+    settings: Settings,
+    request: v1::CheckRequest,
+) -> Result<v1::CheckResponse, Trouble> {
+    let invalid = |problems| Trouble::files("the configuration is not valid", problems);
+    let store = sources::load(spec).and_then(|loaded| sources::store(loaded, settings)).map_err(invalid)?;
+    check(&store, request, ask::now()).await.map_err(|failure| {
+        let mut trouble = Trouble::new(failure.code, failure.message);
+        trouble.error.field = failure.field;
+        trouble
+    })
+}
+
+/// Asks a server.
+pub(super) async fn server(address: &str, request: v1::CheckRequest) -> Result<v1::CheckResponse, Trouble> {
+    let endpoint = endpoint(address)?;
+    let call = async {
+        let channel = endpoint.connect().await.map_err(|error| unreachable(address, &error))?;
+        let answer = DecisionServiceClient::new(channel).check(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| refused(address, &status))
+    };
+    tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| {
+        let seconds = DEADLINE.as_secs();
+        let message = format!(
+            "`{address}` did not answer within {seconds} s; see whether it is overloaded or waits for a slow policy"
+        );
+        Err(Trouble::new(Code::DeadlineExceeded, message))
+    })
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, Trouble> {
+    let wrong = |why: &str| {
+        let message = format!("server: `{address}` {why}; write http://ADDRESS:PORT or unix:PATH");
+        Trouble::question(message)
+    };
+    let text = match address.split_once(':') {
+        Some(("unix", path)) if path.trim_start_matches("//").is_empty() => {
+            return Err(wrong("names no socket"));
+        }
+        Some(("unix" | "http", _)) => address.to_owned(),
+        Some(("https", _)) => return Err(wrong("asks for encryption, which this version does not have")),
+        _ if address.contains("://") => return Err(wrong("is no address that can be asked")),
+        // ADDRESS:PORT alone.
+        _ => format!("http://{address}"),
+    };
+    Endpoint::from_shared(text).map_err(|_| wrong("is no address"))
+}
+
+/// Nobody listens.
+fn unreachable(address: &str, error: &tonic::transport::Error) -> Trouble {
+    let cause = root(error);
+    let message = format!(
+        "nobody answers at `{address}` ({cause}); start a server with `bindery serve`, name another one with \
+         --server, or ask files with --bundle or --blueprint"
+    );
+    Trouble::new(Code::Unavailable, message)
+}
+
+/// The last cause, which is the one that people know: "connection refused", "no such file".
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
+}
+
+/// The server gave no answer but an error.
+fn refused(address: &str, status: &Status) -> Trouble {
+    let message = match status.code() {
+        // Made on this side of the connection.
+        _ if let Some(source) = status.source() => format!(
+            "the connection to `{address}` broke ({}); see whether it is a bindery server",
+            root(source)
+        ),
+        Code::Unimplemented => format!(
+            "`{address}` does not answer such questions; see whether it is a bindery server of this version"
+        ),
+        code if status.message().is_empty() => format!("`{address}` says: {code}"),
+        _ => status.message().to_owned(),
+    };
+    let mut trouble = Trouble::new(status.code(), message);
+    let details = status.get_details_bad_request();
+    if let Some(violation) = details.and_then(|details| details.field_violations.into_iter().next()) {
+        trouble.error.field = violation.field;
+    }
+    trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_before_use() {
+        for address in
+            ["http://127.0.0.1:9191", "127.0.0.1:9191", "localhost:9191", "unix:/run/b.sock", "unix:///b"]
+        {
+            assert!(endpoint(address).is_ok(), "{address}");
+        }
+        for (address, part) in [
+            ("https://example.org", "asks for encryption"),
+            ("unix:", "names no socket"),
+            ("unix://", "names no socket"),
+            ("ftp://x", "is no address that can be asked"),
+            ("http://a b", "is no address; write http://ADDRESS:PORT or unix:PATH"),
+        ] {
+            let message = endpoint(address).unwrap_err().error.message;
+            assert!(message.contains(part), "{address}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_passed_on() {
+        let trouble = refused("x", &Status::new(Code::NotFound, "target: there is no application `a`"));
+        assert_eq!(
+            (trouble.error.code, trouble.error.message.as_str()),
+            (5, "target: there is no application `a`")
+        );
+        assert!(
+            refused("x", &Status::new(Code::Unimplemented, "")).error.message.contains("of this version")
+        );
+    }
+}

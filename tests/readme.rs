@@ -1,0 +1,44 @@
+//! What the README and the documentation show is what comes out: every `console` block is run, and its output compared.
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    /// The `console` blocks of a text, each a command line and its output.
+    fn blocks(text: &str) -> Vec<(String, String)> {
+        let parts = text.split("```console\n").skip(1);
+        let block = |part: &str| {
+            let (block, _) = part.split_once("\n```").unwrap();
+            let (command, output) = block.split_once('\n').unwrap_or((block, ""));
+            (command.strip_prefix("$ ").unwrap().to_owned(), output.trim_end().to_owned())
+        };
+        parts.map(block).collect()
+    }
+
+    #[test]
+    fn what_is_shown_is_what_comes_out() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut run = 0;
+        for file in ["README.md", "docs/decisions.md", "docs/configuration.md"] {
+            for (command, shown) in blocks(&std::fs::read_to_string(root.join(file)).unwrap()) {
+                let mut words = command.split_whitespace();
+                assert_eq!(words.next(), Some("bindery"), "{file}: {command}");
+                let output = Command::new(env!("CARGO_BIN_EXE_bindery"))
+                    .args(words)
+                    .current_dir(root)
+                    .output()
+                    .unwrap();
+                let printed = String::from_utf8(output.stdout).unwrap();
+                assert_eq!(
+                    printed.trim_end(),
+                    shown,
+                    "{file}: {command}\n{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                run += 1;
+            }
+        }
+        assert!(run >= 3, "only {run} blocks");
+    }
+}
