@@ -8,12 +8,13 @@ use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
 use crate::store::Store;
 use futures_util::future::{join, pending};
+use futures_util::{Stream, StreamExt};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::service::Routes;
@@ -24,6 +25,18 @@ use tonic_health::server::HealthReporter;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most streams (calls) under way on one connection.
 const MAX_STREAMS: u32 = 1_024;
+/// Wait before the next connection is taken when one could not be. Without it, a process that is out of file
+/// descriptors would spend all its time on failing.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// How long it goes on as before after health turned to not serving, so that whoever sends calls hears of it.
+    pub delay: Duration,
+    /// How long running calls may take after that.
+    pub drain: Duration,
+}
 
 /// Where questions come in.
 #[derive(Debug, Default)]
@@ -61,13 +74,22 @@ pub fn bind_unix(path: &Path, mode: u32) -> Result<BoundSocket, String> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(format!("socket: `{shown}` is there and is no socket; name another path"));
         }
-        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-            return Err(format!(
-                "socket: somebody listens on `{shown}` already; stop that server or name another path"
-            ));
-        }
-        Ok(_) => std::fs::remove_file(path)
-            .map_err(|error| format!("socket: `{shown}` cannot be replaced: {error}"))?,
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => {
+                return Err(format!(
+                    "socket: somebody listens on `{shown}` already; stop that server or name another path"
+                ));
+            }
+            // Only this says that nobody listens; others may be a matter of permission, or of another kind of socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+                .map_err(|error| format!("socket: `{shown}` cannot be replaced: {error}"))?,
+            Err(error) => {
+                return Err(format!(
+                    "socket: it cannot be told whether somebody listens on `{shown}`: {error}; remove it or name \
+                     another path"
+                ));
+            }
+        },
     }
     let listener =
         UnixListener::bind(path).map_err(|error| format!("socket: `{shown}` cannot be made: {error}"))?;
@@ -77,15 +99,15 @@ pub fn bind_unix(path: &Path, mode: u32) -> Result<BoundSocket, String> {
     Ok(bound)
 }
 
-/// Serves until `shutdown` is done: then health turns to not serving, no new calls are taken, and running ones have
-/// `drain` to finish. `ready` tells when there is a configuration; until then health says not serving.
+/// Serves until `shutdown` is done: then health turns to not serving, after a delay no new calls are taken, and running
+/// ones have some time to finish. `ready` tells when there is a configuration; until then health says not serving.
 ///
 /// # Errors
 /// When a listener fails.
 pub async fn run(
     store: Arc<Store>,
     mut listeners: Listeners,
-    drain: Duration,
+    ending: Ending,
     ready: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), String> {
@@ -104,9 +126,9 @@ pub async fn run(
 
     let (stop, stopping) = watch::channel(false);
     let tcp = listeners.tcp.take().map(|listener| {
-        let incoming = TcpListenerStream::new(listener);
-        let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
-            connection.inspect(|connection| {
+        let incoming = patient(TcpListenerStream::new(listener));
+        let incoming = incoming.map(|connection| {
+            connection.inspect(|connection: &TcpStream| {
                 // Without it, small answers wait for more to send.
                 let _kept_as_it_is = connection.set_nodelay(true);
             })
@@ -114,7 +136,7 @@ pub async fn run(
         server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping.clone()))
     });
     let unix = listeners.unix.as_mut().and_then(|socket| socket.listener.take()).map(|listener| {
-        let incoming = UnixListenerStream::new(listener);
+        let incoming = patient(UnixListenerStream::new(listener));
         server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping))
     });
     let serving = async move {
@@ -129,10 +151,19 @@ pub async fn run(
         never = follow(&health, ready) => match never {},
         () = shutdown => {}
     }
-    tracing::info!(seconds = drain.as_secs(), "shutting down: no new calls, running ones may finish");
+    let Ending { delay, drain } = ending;
+    tracing::info!(
+        delay_seconds = delay.as_secs(),
+        drain_seconds = drain.as_secs(),
+        "shutting down: soon no new calls, running ones may finish"
+    );
     set_health(&health, false).await;
-    // Who watches health learns it before the connections close.
-    tokio::task::yield_now().await;
+    // Who watches health learns it before the connections close, also without a delay: this gives way to them.
+    if let Ok(result) = tokio::time::timeout(delay, &mut serving).await {
+        return result;
+    }
+    // The socket's file goes while it is still listened on. Later, a successor may have put its own there.
+    drop(listeners);
     stop.send_replace(true);
     match tokio::time::timeout(drain, serving).await {
         Ok(result) => result,
@@ -148,6 +179,25 @@ fn server() -> Server {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(Some(MAX_STREAMS))
+}
+
+/// Takes connections as they come, and pauses when one could not be taken for want of something on this side.
+fn patient<C>(
+    incoming: impl Stream<Item = io::Result<C>> + Send + 'static,
+) -> impl Stream<Item = io::Result<C>> + Send + 'static
+where
+    C: Send + 'static,
+{
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    incoming.then(|connection| async {
+        if let Err(error) = &connection
+            && !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+        {
+            tracing::warn!(%error, "a connection cannot be taken");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        connection
+    })
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -169,4 +219,34 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     health.set_service_status("", status).await;
     let name = <DecisionServiceServer<DecisionApi> as tonic::server::NamedService>::NAME;
     health.set_service_status(name, status).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_others_use_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let _log = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let refused = bind_unix(&path, 0o660).map(drop).unwrap_err();
+        assert!(refused.contains("cannot be told whether somebody listens"), "{refused}");
+        assert!(path.exists(), "somebody's socket is gone");
+    }
+
+    #[tokio::test]
+    async fn a_listener_out_of_means_pauses_and_goes_on() {
+        let out = || io::Error::from_raw_os_error(24);
+        let came = futures_util::stream::iter([
+            Err(out()),
+            Ok(1),
+            Err(io::ErrorKind::ConnectionAborted.into()),
+            Ok(2),
+        ]);
+        let start = tokio::time::Instant::now();
+        let taken: Vec<io::Result<i32>> = patient(came).collect().await;
+        assert!(start.elapsed() >= ACCEPT_PAUSE);
+        assert_eq!(taken.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), [1, 2]);
+    }
 }

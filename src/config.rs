@@ -95,13 +95,22 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_GROUP_AUTHORITY", value_name = "WHO")]
     pub group_authority: Option<Authority>,
 
-    /// How long running calls may take at shutdown, in seconds, 0 to 300 [default: 10]
+    /// How long to go on answering at shutdown after health turned to not serving, in seconds, 0 to 300 [default: 0]
+    #[arg(long, env = "BINDERY_SHUTDOWN_DELAY_SECONDS", value_name = "SECONDS")]
+    pub shutdown_delay_seconds: Option<u64>,
+
+    /// How long running calls may take after that, in seconds, 0 to 300 [default: 10]
     #[arg(long, env = "BINDERY_DRAIN_SECONDS", value_name = "SECONDS")]
     pub drain_seconds: Option<u64>,
 
     /// Whether files are watched for changes [default: true]
     #[arg(long, env = "BINDERY_WATCH", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub watch: Option<bool>,
+
+    /// Do not watch files for changes; counts more than any --watch
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_watch: bool,
 
     /// How logs are written [default: text]
     #[arg(long, env = "BINDERY_LOG_FORMAT", value_name = "FORMAT")]
@@ -135,7 +144,9 @@ pub struct ServeSettings {
     pub default_empty_result: bool,
     /// Whose word counts on groups.
     pub group_authority: Authority,
-    /// How long running calls may take at shutdown.
+    /// How long to go on answering after health turned to not serving.
+    pub shutdown_delay: Duration,
+    /// How long running calls may take after that.
     pub drain: Duration,
     /// Whether files are watched.
     pub watch: bool,
@@ -172,9 +183,12 @@ impl ServeArgs {
             );
         }
         let mode = self.socket_mode.or(file.socket_mode).unwrap_or_else(|| "0660".to_owned());
+        let delay = self.shutdown_delay_seconds.or(file.shutdown_delay_seconds).unwrap_or(0);
         let drain = self.drain_seconds.or(file.drain_seconds).unwrap_or(10);
-        if drain > 300 {
-            return Err(format!("drain-seconds: {drain} is more than 300; lower it"));
+        for (setting, seconds) in [("shutdown-delay-seconds", delay), ("drain-seconds", drain)] {
+            if seconds > 300 {
+                return Err(format!("{setting}: {seconds} is more than 300; lower it"));
+            }
         }
         let settings = ServeSettings {
             bundles: first(self.bundle, file.bundle),
@@ -189,8 +203,9 @@ impl ServeArgs {
             default_empty_result: self.default_empty_result.or(file.default_empty_result)
                 != Some(EmptyResult::Fail),
             group_authority: self.group_authority.or(file.group_authority).unwrap_or(Authority::Directory),
+            shutdown_delay: Duration::from_secs(delay),
             drain: Duration::from_secs(drain),
-            watch: self.watch.or(file.watch).unwrap_or(true),
+            watch: !self.no_watch && self.watch.or(file.watch).unwrap_or(true),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
         };
@@ -268,6 +283,10 @@ mod tests {
             (ServeArgs { listen: text("none"), ..args() }, "there is no socket"),
             (ServeArgs { socket_mode: text("9"), ..args() }, "socket-mode: `9` is no file mode"),
             (ServeArgs { drain_seconds: Some(301), ..args() }, "drain-seconds: 301 is more than 300"),
+            (
+                ServeArgs { shutdown_delay_seconds: Some(301), ..args() },
+                "shutdown-delay-seconds: 301 is more than 300",
+            ),
             (ServeArgs { blueprint_files: Some("/no/such".into()), ..args() }, "blueprint-files: `/no/such`"),
             (
                 ServeArgs { config: Some("/no/such.toml".into()), ..args() },
@@ -295,5 +314,82 @@ mod tests {
         std::fs::write(file.path(), "listn = \"127.0.0.1:1\"\n").unwrap();
         let error = ServeArgs { config: Some(file.path().to_owned()), ..args() }.resolve().unwrap_err();
         assert!(error.contains("line 1") && error.contains("listn"), "{error}");
+    }
+    fn command() -> clap::Command {
+        ServeArgs::augment_args(clap::Command::new("serve"))
+    }
+
+    fn parse(flags: &[&str]) -> ServeSettings {
+        use clap::FromArgMatches as _;
+        let matches = command().try_get_matches_from([&["serve", "--bundle", "b"], flags].concat()).unwrap();
+        ServeArgs::from_arg_matches(&matches).unwrap().resolve().unwrap()
+    }
+
+    #[test]
+    fn every_setting_has_its_help_its_variable_and_its_place_in_the_file() {
+        command().debug_assert();
+        for setting in command().get_arguments() {
+            let name = setting.get_id().as_str();
+            assert!(setting.get_help().is_some(), "{name}");
+            assert_eq!(setting.get_long(), Some(name.replace('_', "-").as_str()));
+            if name == "no_watch" {
+                continue;
+            }
+            let variable = format!("BINDERY_{}", name.to_uppercase());
+            assert_eq!(setting.get_env().and_then(|it| it.to_str()), Some(variable.as_str()));
+            // A table fits no setting, so what is known is told by the error.
+            let error = toml::from_str::<ServeArgs>(&format!("{name} = {{}}")).unwrap_err().to_string();
+            assert_eq!(error.contains("unknown field"), name == "config", "{name}: {error}");
+            assert!(error.contains(name) && error.contains("line 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn watching_is_switched_on_and_off() {
+        assert!(parse(&[]).watch && parse(&["--watch"]).watch && parse(&["--watch", "true"]).watch);
+        for off in [&["--no-watch"][..], &["--watch", "false"], &["--watch", "--no-watch"]] {
+            assert!(!parse(off).watch, "{off:?}");
+        }
+    }
+
+    #[test]
+    fn remote_addresses_are_taken_when_they_are_allowed() {
+        let remote = ["--listen", "0.0.0.0:1"];
+        assert_eq!(parse(&[&remote[..], &["--allow-remote"]].concat()).listen, "0.0.0.0:1".parse().ok());
+        for loopback in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1"] {
+            assert_eq!(parse(&["--listen", loopback]).listen, loopback.parse().ok());
+        }
+    }
+
+    /// The variables of this process cannot be changed safely, so the test runs once more with some set.
+    #[test]
+    fn flags_count_more_than_the_environment_and_that_more_than_the_file() {
+        const AGAIN: &str =
+            "config::tests::flags_count_more_than_the_environment_and_that_more_than_the_file";
+        if variable("BINDERY_LISTEN").is_some() {
+            let settings = parse(&["--drain-seconds", "3", "--no-watch"]);
+            assert_eq!(settings.listen, "127.0.0.1:2".parse().ok(), "over the file");
+            assert_eq!((settings.drain.as_secs(), settings.watch), (3, false), "over the environment");
+            assert_eq!(settings.shutdown_delay.as_secs(), 1, "from the file");
+            assert_eq!(settings.bundles, [Path::new("b")], "lists are not joined");
+            assert_eq!(settings.blueprints, [Path::new("x"), Path::new("y")]);
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            "listen = \"127.0.0.1:1\"\ndrain_seconds = 1\nshutdown_delay_seconds = 1\nbundle = [\"f\"]\n";
+        std::fs::write(file.path(), text).unwrap();
+        let ran = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", AGAIN])
+            .env("BINDERY_CONFIG", file.path())
+            .env("BINDERY_LISTEN", "127.0.0.1:2")
+            .env("BINDERY_DRAIN_SECONDS", "2")
+            .env("BINDERY_WATCH", "true")
+            .env("BINDERY_BUNDLE", "e")
+            .env("BINDERY_BLUEPRINT", "x,y")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     }
 }

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use bindery::app::{self, Listeners};
+    use bindery::app::{self, Ending, Listeners};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
     use bindery::proto::v1::resource::Resource as R;
@@ -33,7 +33,14 @@ mod tests {
         _directory: tempfile::TempDir,
     }
 
+    /// Time enough for whatever a test lets run on.
+    const PATIENT: Ending = Ending { delay: Duration::ZERO, drain: Duration::from_secs(60) };
+
     async fn start() -> Running {
+        start_with(PATIENT).await
+    }
+
+    async fn start_with(ending: Ending) -> Running {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bindery.sock");
         let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,7 +52,7 @@ mod tests {
         let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
         let shutdown = async move { drop(stopped.await) };
         let served = Arc::clone(&store);
-        let server = tokio::spawn(app::run(served, listeners, Duration::from_secs(60), ready_seen, shutdown));
+        let server = tokio::spawn(app::run(served, listeners, ending, ready_seen, shutdown));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Running { store, channel, socket, ready, stop: Some(stop), server, _directory: directory }
     }
@@ -72,9 +79,14 @@ mod tests {
         v1::Resource { resource: Some(resource) }
     }
 
-    fn bound(slug: &str, policy: v1::Policy, timeout_ms: i32) -> Vec<v1::Resource> {
+    fn milliseconds(milliseconds: i64) -> Option<prost_types::Duration> {
+        let nanos = i32::try_from(milliseconds % 1_000).unwrap() * 1_000_000;
+        Some(prost_types::Duration { seconds: milliseconds / 1_000, nanos })
+    }
+
+    fn bound(slug: &str, policy: v1::Policy, timeout: i64) -> Vec<v1::Resource> {
         let target = Some(v1::TargetRef { target: Some(T::Application(slug.into())) });
-        let timeout = Some(prost_types::Duration { seconds: 0, nanos: timeout_ms * 1_000_000 });
+        let timeout = milliseconds(timeout);
         let binding =
             v1::PolicyBinding { target, policy: policy.name.clone(), timeout, ..Default::default() };
         vec![
@@ -84,18 +96,15 @@ mod tests {
         ]
     }
 
-    fn waiting(name: &str, milliseconds: i64) -> v1::Policy {
-        let wait = Some(prost_types::Duration {
-            seconds: milliseconds / 1000,
-            nanos: (milliseconds % 1000) as i32 * 1_000_000,
-        });
-        let dummy = v1::DummyPolicy { result: true, wait_min: wait, ..Default::default() };
+    fn waiting(name: &str, wait: i64) -> v1::Policy {
+        let dummy = v1::DummyPolicy { result: true, wait_min: milliseconds(wait), ..Default::default() };
         v1::Policy { name: name.into(), kind: Some(v1::policy::Kind::Dummy(dummy)), ..Default::default() }
     }
 
     fn configuration() -> Vec<v1::Resource> {
-        let mut all = bound("slow", waiting("slow", 300), 900);
+        let mut all = bound("slow", waiting("slow", 100), 1_800_000);
         all.extend(bound("endless", waiting("endless", 3_600_000), 50));
+        all.extend(bound("hour", waiting("hour", 3_600_000), 3_600_000));
         all.push(resource(R::Application(v1::Application { slug: "wiki".into(), ..Default::default() })));
         all
     }
@@ -140,27 +149,139 @@ mod tests {
         running.end().await;
     }
 
+    /// A stream of questions under way: the first one is answered.
+    async fn converse(
+        running: &Running,
+    ) -> (tokio::sync::mpsc::Sender<v1::CheckStreamRequest>, tonic::Streaming<v1::CheckStreamResponse>) {
+        let (sender, questions) = tokio::sync::mpsc::channel(4);
+        let questions = tokio_stream::wrappers::ReceiverStream::new(questions);
+        let mut answers = running.client().check_stream(questions).await.unwrap().into_inner();
+        sender.send(question(1, "wiki")).await.unwrap();
+        assert_eq!(answers.next().await.unwrap().unwrap().id, 1);
+        (sender, answers)
+    }
+
+    fn question(id: u64, slug: &str) -> v1::CheckStreamRequest {
+        v1::CheckStreamRequest { id, check: Some(ask(slug)) }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_waits_holds_up_no_other() {
+        let running = start().await;
+        running.configure();
+        let (sender, mut answers) = converse(&running).await;
+        sender.send(question(2, "hour")).await.unwrap();
+        sender.send(question(3, "wiki")).await.unwrap();
+        assert_eq!(answers.next().await.unwrap().unwrap().id, 3);
+        // Whoever no longer listens is no longer waited for.
+        drop((sender, answers));
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_full_stream_reads_on_when_there_is_room() {
+        let running = start().await;
+        running.configure();
+        let (sender, mut answers) = converse(&running).await;
+        let many = 2..600_u64;
+        let asked = many.clone();
+        let asking = tokio::spawn(async move {
+            for id in asked {
+                sender.send(question(id, "slow")).await.unwrap();
+            }
+        });
+        let mut ids = Vec::new();
+        while let Some(answer) = answers.next().await {
+            ids.push(answer.unwrap().id);
+        }
+        asking.await.unwrap();
+        ids.sort_unstable();
+        assert_eq!(ids, many.collect::<Vec<_>>());
+        running.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_tells_what_is_wrong_with_each_question() {
+        let running = start().await;
+        running.configure();
+        let (sender, mut answers) = converse(&running).await;
+        sender.send(v1::CheckStreamRequest { id: 7, check: None }).await.unwrap();
+        sender.send(question(8, "nowhere")).await.unwrap();
+        sender.send(question(9, "wiki")).await.unwrap();
+        let mut next = async || {
+            let answer = answers.next().await.unwrap().unwrap();
+            (answer.id, answer.result.unwrap())
+        };
+        use v1::check_stream_response::Result as Either;
+        let (7, Either::Error(error)) = next().await else { panic!("no error") };
+        assert_eq!((error.code, error.field.as_str()), (Code::InvalidArgument as u32, "check"));
+        let (8, Either::Error(error)) = next().await else { panic!("no error") };
+        assert_eq!((error.code, error.field.as_str()), (Code::NotFound as u32, "target"));
+        let (9, Either::Response(_)) = next().await else { panic!("no answer") };
+        drop(sender);
+        assert!(answers.next().await.is_none());
+        running.end().await;
+    }
+
     #[tokio::test]
     async fn a_running_call_finishes_and_new_ones_are_refused() {
         let mut running = start().await;
         running.configure();
         let mut client = running.client();
-        let (sender, questions) = tokio::sync::mpsc::channel(4);
-        let questions = tokio_stream::wrappers::ReceiverStream::new(questions);
-        let mut answers = running.client().check_stream(questions).await.unwrap().into_inner();
-        // A first answer shows that the stream is under way, the second one is still waited for at the end.
-        let question = |id, slug| v1::CheckStreamRequest { id, check: Some(ask(slug)) };
-        sender.send(question(1, "wiki")).await.unwrap();
-        assert_eq!(answers.next().await.unwrap().unwrap().id, 1);
+        let (sender, mut answers) = converse(&running).await;
         sender.send(question(2, "slow")).await.unwrap();
-        sender.send(question(3, "wiki")).await.unwrap();
-        assert_eq!(answers.next().await.unwrap().unwrap().id, 3, "what waits holds up the others");
         drop(running.stop.take());
         assert_eq!(answers.next().await.unwrap().unwrap().id, 2);
         drop(sender);
         assert!(answers.next().await.is_none());
         running.server.await.unwrap().unwrap();
         assert!(client.check(ask("wiki")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_finish_is_not_waited_for_without_end() {
+        let mut running = start_with(Ending { drain: Duration::from_millis(50), ..PATIENT }).await;
+        running.configure();
+        let (sender, answers) = converse(&running).await;
+        sender.send(question(2, "hour")).await.unwrap();
+        drop(running.stop.take());
+        running.server.await.unwrap().unwrap();
+        drop((sender, answers));
+    }
+
+    #[tokio::test]
+    async fn during_the_delay_calls_are_answered_while_health_says_not_serving() {
+        let mut running = start_with(Ending { delay: Duration::from_secs(3600), ..PATIENT }).await;
+        running.configure();
+        while health(&running.channel, "").await.unwrap() != ServingStatus::Serving {
+            tokio::task::yield_now().await;
+        }
+        drop(running.stop.take());
+        while health(&running.channel, "").await.unwrap() != ServingStatus::NotServing {
+            tokio::task::yield_now().await;
+        }
+        let response = running.client().check(ask("wiki")).await.unwrap().into_inner();
+        assert_eq!(response.decision(), v1::Decision::Allow);
+        assert!(running.socket.exists() && !running.server.is_finished());
+        running.server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_successor_may_have_the_socket_while_calls_are_drained() {
+        let mut running = start().await;
+        running.configure();
+        let (sender, answers) = converse(&running).await;
+        drop(running.stop.take());
+        while running.socket.exists() {
+            tokio::task::yield_now().await;
+        }
+        let successor = app::bind_unix(&running.socket, 0o600).unwrap();
+        assert!(!running.server.is_finished());
+        drop((sender, answers));
+        running.server.await.unwrap().unwrap();
+        assert!(running.socket.exists(), "the successor cannot be reached");
+        drop(successor);
+        assert!(!running.socket.exists(), "the socket stays behind");
     }
 
     #[tokio::test]
@@ -270,6 +391,12 @@ mod tests {
             time: Some(prost_types::Timestamp { seconds, nanos }),
             ..Default::default()
         };
+        let reputation = |rows, expires: Option<i64>| {
+            let mut scores = vec![v1::ReputationScore::default(); rows];
+            scores.last_mut().unwrap().expires =
+                expires.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 });
+            v1::Context { reputation: Some(v1::ReputationScores { scores }), ..Default::default() }
+        };
         vec![
             (v1::CheckRequest { target: None, ..ask("wiki") }, "target", "missing; say what is asked about"),
             (
@@ -287,7 +414,6 @@ mod tests {
             (target(entitlement("", "admin")), "target.entitlement.application", "missing"),
             (target(rac("", "")), "target.rac_endpoint.id", "missing"),
             (target(rac("", "wiki")), "target.rac_endpoint.id", "missing"),
-            (target(T::NotificationRule("r".into())), "", ""),
             (v1::CheckRequest { subject: None, ..ask("wiki") }, "subject", "missing; say who is asked about"),
             (
                 v1::CheckRequest { subject: None, ..target(T::NotificationRule("r".into())) },
@@ -336,6 +462,17 @@ mod tests {
                 "context.client_ip",
                 "`home` is no IP address",
             ),
+            (
+                context(reputation(1_001, None)),
+                "context.reputation.scores",
+                "1001 rows are given; at most 1000 are allowed",
+            ),
+            (
+                context(reputation(3, Some(i64::MIN))),
+                "context.reputation.scores[2].expires",
+                "is not a moment between the years",
+            ),
+            (context(time(i64::MIN, 0)), "context.time", "is not a moment between the years"),
             (context(time(i64::MAX, 0)), "context.time", "is not a moment between the years"),
             (context(time(0, -1)), "context.time", "is not a moment between the years"),
             (v1::CheckRequest { scope: 9, ..ask("wiki") }, "scope", "9 is none of its values"),
@@ -350,9 +487,6 @@ mod tests {
         let mut client = running.client();
         let mut checked = 0;
         for (request, field, part) in bad_requests() {
-            if field.is_empty() {
-                continue;
-            }
             let status = client.check(request.clone()).await.unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument, "{field}: {status:?}");
             let details = status.get_details_bad_request().unwrap();

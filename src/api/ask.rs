@@ -13,6 +13,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 use tonic::Code;
 
+/// How often a question may have to wait. One round for its target and one for what that leans on are needed.
+const MAX_ROUNDS: usize = 8;
+
 /// Why a question could not be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -138,10 +141,10 @@ fn step(snapshot: &Snapshot, question: Question, answered: Vec<Answered>) -> Res
 /// this takes few rounds.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check`]; and when the rounds do not come to an end.
 pub async fn finish(snapshot: &Snapshot, pending: Pending) -> Result<v1::CheckResponse, Failure> {
     let Pending { mut question, mut answered, mut waiting } = pending;
-    loop {
+    for _ in 0..MAX_ROUNDS {
         let mut running: FuturesUnordered<_> = waiting.into_iter().map(settle).collect();
         while let Some(one) = running.next().await {
             answered.push(one);
@@ -151,6 +154,9 @@ pub async fn finish(snapshot: &Snapshot, pending: Pending) -> Result<v1::CheckRe
             Attempt::Pending(next) => Pending { question, answered, waiting } = *next,
         }
     }
+    let message =
+        format!("policies still wait after {MAX_ROUNDS} rounds; please report this as a mistake of bindery");
+    Err(Failure { code: Code::Internal, field: String::new(), message })
 }
 
 /// Sees one deferred policy through, at most for its timeout.
@@ -177,4 +183,181 @@ fn between(min: Duration, max: Duration) -> Duration {
     let span = max.saturating_sub(min);
     let part = RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64;
     min + span.mul_f64(part.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+    use crate::sync::apply::{Update, apply};
+    use v1::resource::Resource as R;
+    use v1::target_ref::Target as T;
+
+    const NOW: Timestamp = Timestamp::new(1_780_315_200, 0);
+
+    fn target(target: T) -> Option<v1::TargetRef> {
+        Some(v1::TargetRef { target: Some(target) })
+    }
+
+    fn milliseconds(count: i64) -> Option<prost_types::Duration> {
+        let nanos = i32::try_from(count % 1_000).unwrap() * 1_000_000;
+        Some(prost_types::Duration { seconds: count / 1_000, nanos })
+    }
+
+    /// A policy that says its name after a wait, bound to this target.
+    fn waits(name: &str, target: T, wait: i64, timeout: i64) -> [R; 2] {
+        let messages = Some(v1::DummyMessages { texts: vec![name.into()] });
+        let dummy =
+            v1::DummyPolicy { result: true, wait_min: milliseconds(wait), messages, ..Default::default() };
+        let kind = Some(v1::policy::Kind::Dummy(dummy));
+        let target = Some(v1::TargetRef { target: Some(target) });
+        let (policy, timeout) = (name.to_owned(), milliseconds(timeout));
+        [
+            R::Policy(v1::Policy { name: name.into(), kind, ..Default::default() }),
+            R::PolicyBinding(v1::PolicyBinding { target, policy, timeout, ..Default::default() }),
+        ]
+    }
+
+    fn store(resources: impl IntoIterator<Item = R>) -> Store {
+        let store = Store::new(Settings::default());
+        let resources = resources.into_iter().map(|it| v1::Resource { resource: Some(it) }).collect();
+        apply(&store, Update::Replace(resources)).unwrap();
+        store
+    }
+
+    fn application(slug: &str) -> R {
+        R::Application(v1::Application { slug: slug.into(), ..Default::default() })
+    }
+
+    fn endpoint(id: &str, application: &str) -> R {
+        R::RacEndpoint(v1::RacEndpoint {
+            id: id.into(),
+            application: application.into(),
+            ..Default::default()
+        })
+    }
+
+    fn rac(id: &str, application: &str) -> T {
+        T::RacEndpoint(v1::RacEndpointRef { id: id.into(), application: application.into() })
+    }
+
+    fn ask(asked: T) -> v1::CheckRequest {
+        let subject = Some(v1::Subject { username: "ada".into(), ..Default::default() });
+        v1::CheckRequest { target: target(asked), subject, full_evaluation: true, ..Default::default() }
+    }
+
+    fn wiki() -> T {
+        T::Application("wiki".into())
+    }
+
+    fn refused(store: &Store, request: v1::CheckRequest) -> Failure {
+        attempt(&store.load(), request, NOW).unwrap_err()
+    }
+
+    #[test]
+    fn most_questions_need_no_runtime() {
+        let store = store([application("wiki")]);
+        let Attempt::Answered(response) = attempt(&store.load(), ask(wiki()), NOW).unwrap() else {
+            panic!("it waits")
+        };
+        assert_eq!((response.decision(), response.revision), (v1::Decision::Allow, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_has_its_code_and_field() {
+        let empty = Store::new(Settings::default());
+        assert_eq!(refused(&empty, ask(wiki())).code, Code::Unavailable);
+        let store = store([application("wiki"), application("other"), endpoint("db", "wiki")]);
+        let later = refused(&store, v1::CheckRequest { min_revision: 2, ..ask(wiki()) });
+        assert_eq!((later.code, later.field.as_str()), (Code::FailedPrecondition, "min_revision"));
+        let unknown = refused(&store, ask(T::Flow("wiki".into())));
+        assert_eq!((unknown.code, unknown.field.as_str()), (Code::NotFound, "target"));
+        assert_eq!(unknown.message, "target: there is no flow `wiki` in the configuration");
+        let other = refused(&store, ask(rac("db", "other")));
+        assert_eq!((other.code, other.field.as_str()), (Code::InvalidArgument, "target"));
+        assert!(attempt(&store.load(), ask(rac("db", "wiki")), NOW).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_target_and_what_it_leans_on_are_both_waited_for() {
+        let resources = [application("wiki"), endpoint("db", "wiki")]
+            .into_iter()
+            .chain(waits("of-wiki", wiki(), 1, 900))
+            .chain(waits("of-db", rac("db", ""), 1, 900))
+            .chain(waits("of-db-too", rac("db", ""), 1, 900));
+        let response = check(&store(resources), ask(rac("db", "")), NOW).await.unwrap();
+        assert_eq!(response.decision(), v1::Decision::Allow);
+        assert_eq!(response.messages, ["of-db", "of-db-too"]);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_errors_alone() {
+        let [quick, slow] = [waits("quick", wiki(), 1, 999), waits("slow", wiki(), 3_600_000, 1)];
+        let resources = [application("wiki")].into_iter().chain(quick).chain(slow);
+        let response = check(&store(resources), ask(wiki()), NOW).await.unwrap();
+        assert_eq!(response.decision(), v1::Decision::Allow);
+        let text = "timed out after 1ms; raise the binding's timeout, or make the policy faster";
+        assert_eq!(response.messages, ["quick", text]);
+    }
+
+    #[tokio::test]
+    async fn a_question_keeps_the_revision_that_it_began_with() {
+        let store = store([application("wiki")].into_iter().chain(waits("slow", wiki(), 1, 900)));
+        let before = store.load();
+        apply(&store, Update::Replace(vec![v1::Resource { resource: Some(application("other")) }])).unwrap();
+        assert_eq!(check_on(&before, ask(wiki()), NOW).await.unwrap().revision, 1);
+        assert_eq!(check(&store, ask(wiki()), NOW).await.unwrap_err().code, Code::NotFound);
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_explained() {
+        let store = store([application("wiki")]);
+        for (level, explained) in [
+            (v1::ExplainLevel::Unspecified, false),
+            (v1::ExplainLevel::None, false),
+            (v1::ExplainLevel::Reasons, true),
+        ] {
+            let request = v1::CheckRequest { explain: level.into(), ..ask(wiki()) };
+            let Attempt::Answered(response) = attempt(&store.load(), request, NOW).unwrap() else {
+                panic!("it waits")
+            };
+            assert_eq!(response.explanation.is_some(), explained, "{level:?}");
+        }
+    }
+
+    #[test]
+    fn an_events_user_whom_nobody_knows_is_anonymous() {
+        let rule = R::NotificationRule(v1::NotificationRule { name: "rule".into(), ..Default::default() });
+        let user = R::User(v1::User { username: "ada".into(), ..Default::default() });
+        let binding = R::PolicyBinding(v1::PolicyBinding {
+            target: target(T::NotificationRule("rule".into())),
+            user: Some(v1::UserRef { username: "ada".into(), ..Default::default() }),
+            negate: true,
+            ..Default::default()
+        });
+        let store = store([rule, user, binding]);
+        let asked = |username: &str| {
+            let user = Some(v1::EventUser { username: username.into(), ..Default::default() });
+            let event = Some(v1::Event { user, ..Default::default() });
+            let context = Some(v1::Context { event, ..Default::default() });
+            let rule = target(T::NotificationRule("rule".into()));
+            let request = v1::CheckRequest { target: rule, context, ..Default::default() };
+            match attempt(&store.load(), request, NOW).unwrap() {
+                Attempt::Answered(response) => response.decision(),
+                Attempt::Pending(_) => panic!("it waits"),
+            }
+        };
+        // Negated, the binding would let everybody else pass; nobody is not somebody else.
+        assert_eq!((asked("ada"), asked("eve")), (v1::Decision::Deny, v1::Decision::Deny));
+    }
+
+    #[test]
+    fn a_wait_is_between_its_bounds() {
+        let (min, max) = (Duration::from_millis(2), Duration::from_millis(5));
+        for _ in 0..1_000 {
+            assert!((min..=max).contains(&between(min, max)));
+        }
+        assert_eq!(between(max, min), max);
+        assert_eq!(between(Duration::MAX, Duration::MAX), Duration::MAX);
+    }
 }

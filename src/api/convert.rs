@@ -17,6 +17,8 @@ pub const MAX_GROUPS: usize = 1_000;
 pub const MAX_CONTEXT: usize = 256 << 10;
 /// The largest subject, in bytes of its message.
 pub const MAX_SUBJECT: usize = 256 << 10;
+/// The most reputation rows in a context.
+pub const MAX_SCORES: usize = 1_000;
 /// The longest name in a question, in bytes.
 const MAX_NAME: usize = 1_024;
 
@@ -236,17 +238,26 @@ fn event(message: v1::Event) -> Checked<Event> {
 }
 
 fn reputation(message: v1::ReputationScores) -> Checked<Vec<ReputationScore>> {
-    let row = |score: v1::ReputationScore| {
+    let count = message.scores.len();
+    if count > MAX_SCORES {
+        let text = format!(
+            "{count} rows are given; at most {MAX_SCORES} are allowed, so send only those of the client's address \
+             and of the username"
+        );
+        return Err(Failure::argument("context.reputation.scores", &text));
+    }
+    let row = |(index, score): (usize, v1::ReputationScore)| {
         let expires = match score.expires {
             None => None,
             Some(moment) => Some(value::moment(&moment).ok_or_else(|| {
-                Failure::argument("context.reputation.scores.expires", "is out of range; correct it")
+                let field = format!("context.reputation.scores[{index}].expires");
+                Failure::argument(&field, "is not a moment between the years 1678 and 2261; correct it")
             })?),
         };
         let (ip, identifier) = (score.ip.into(), score.identifier.into());
         Ok(ReputationScore { id: Id::new(&score.id), ip, identifier, score: score.score, expires })
     };
-    message.scores.into_iter().map(row).collect()
+    message.scores.into_iter().enumerate().map(row).collect()
 }
 
 /// The message of an answer.
@@ -332,5 +343,221 @@ fn binding(report: BindingReport) -> v1::BindingExplanation {
         messages: report.messages.into_iter().map(Into::into).collect(),
         error: report.error.map(Into::into),
         nanoseconds: report.nanoseconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FlowAuthentication;
+    use v1::target_ref::Target;
+
+    const NOW: Timestamp = Timestamp::new(1_780_315_200, 0);
+
+    fn request(target: Target) -> v1::CheckRequest {
+        v1::CheckRequest { target: Some(v1::TargetRef { target: Some(target) }), ..Default::default() }
+    }
+
+    fn about(subject: v1::Subject) -> v1::CheckRequest {
+        v1::CheckRequest { subject: Some(subject), ..request(Target::Application("wiki".into())) }
+    }
+
+    fn of_event(user: Option<v1::EventUser>) -> Question {
+        let event = Some(v1::Event { action: "login_failed".into(), user, ..Default::default() });
+        let context = Some(v1::Context { event, ..Default::default() });
+        let rule = request(Target::NotificationRule("rule".into()));
+        question(v1::CheckRequest { context, ..rule }, NOW).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_target_has_its_name() {
+        let entitlement = |id: &str, application: &str, name: &str| {
+            Target::Entitlement(v1::EntitlementRef {
+                id: id.into(),
+                application: application.into(),
+                name: name.into(),
+            })
+        };
+        let rac = |id: &str, application: &str| {
+            Target::RacEndpoint(v1::RacEndpointRef { id: id.into(), application: application.into() })
+        };
+        for (given, text) in [
+            (Target::Application("a".into()), "application/a"),
+            (Target::Source("a".into()), "source/a"),
+            (Target::Flow("a".into()), "flow/a"),
+            (Target::FlowStageBinding("a".into()), "flow_stage_binding/a"),
+            (Target::Device("a".into()), "device/a"),
+            (Target::DeviceAccessGroup("a".into()), "device_access_group/a"),
+            (Target::NotificationRule("a".into()), "notification_rule/a"),
+            (rac("a", ""), "rac_endpoint/a"),
+            (rac("a", "wiki"), "rac_endpoint/a"),
+            (entitlement("e", "", ""), "entitlement/e"),
+            (entitlement("", "wiki", "admin"), "entitlement/wiki/admin"),
+            // An id says all.
+            (entitlement("e", "wiki", "admin"), "entitlement/e"),
+        ] {
+            let ada = Some(v1::Subject { username: "ada".into(), ..Default::default() });
+            let asked = question(v1::CheckRequest { subject: ada, ..request(given) }, NOW).unwrap();
+            assert_eq!(asked.target.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_absent_and_not_empty() {
+        let asked = question(about(v1::Subject { email: "a@b".into(), ..Default::default() }), NOW).unwrap();
+        assert_eq!((asked.subject.user_id, asked.subject.username, asked.subject.name), (None, None, None));
+        assert_eq!(asked.subject.email.as_deref(), Some("a@b"));
+        assert_eq!(asked.context, Context::at(NOW));
+        assert_eq!((asked.scope, asked.explain), (Scope::WithParents, Explain::None));
+    }
+
+    #[test]
+    fn the_anonymous_subject_needs_no_name_and_may_have_one() {
+        let nobody = v1::Subject { anonymous: true, ..Default::default() };
+        assert!(question(about(nobody.clone()), NOW).unwrap().subject.anonymous);
+        let named = question(about(v1::Subject { username: "new".into(), ..nobody }), NOW).unwrap().subject;
+        assert!(named.anonymous && named.username.as_deref() == Some("new"));
+    }
+
+    #[test]
+    fn limits_still_take_what_they_allow() {
+        let groups = |count| v1::Subject {
+            username: "ada".into(),
+            group_ids: vec!["g".into(); count / 2],
+            group_names: vec!["g".into(); count - count / 2],
+            ..Default::default()
+        };
+        assert!(question(about(groups(MAX_GROUPS)), NOW).is_ok());
+        assert_eq!(question(about(groups(MAX_GROUPS + 1)), NOW).unwrap_err().field, "subject.group_ids");
+        let rows = |count| v1::Context {
+            reputation: Some(v1::ReputationScores { scores: vec![v1::ReputationScore::default(); count] }),
+            ..Default::default()
+        };
+        assert_eq!(
+            context(rows(MAX_SCORES), NOW).unwrap().reputation.map(|rows| rows.len()),
+            Some(MAX_SCORES)
+        );
+        assert_eq!(context(rows(MAX_SCORES + 1), NOW).unwrap_err().field, "context.reputation.scores");
+        assert_eq!(context(rows(0), NOW).unwrap().reputation, Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_rule_is_asked_about_who_did_it() {
+        let user = |id: &str, username: &str, email: &str| {
+            Some(v1::EventUser { id: id.into(), username: username.into(), email: email.into() })
+        };
+        let subject = of_event(user("1", "ada", "ada@example.com")).subject;
+        assert_eq!((subject.user_id.as_deref(), subject.username.as_deref()), (Some("1"), Some("ada")));
+        assert!(!subject.anonymous);
+        // An e-mail address identifies nobody.
+        for nobody in [None, user("", "", "ada@example.com")] {
+            assert_eq!(of_event(nobody).subject, Subject { anonymous: true, ..Subject::default() });
+        }
+    }
+
+    #[test]
+    fn a_subject_that_is_given_goes_before_the_events() {
+        let event = Some(v1::Event {
+            user: Some(v1::EventUser { username: "eve".into(), ..Default::default() }),
+            ..Default::default()
+        });
+        let request = v1::CheckRequest {
+            subject: Some(v1::Subject { username: "ada".into(), ..Default::default() }),
+            context: Some(v1::Context { event, ..Default::default() }),
+            ..request(Target::NotificationRule("rule".into()))
+        };
+        assert_eq!(question(request, NOW).unwrap().subject.username.as_deref(), Some("ada"));
+    }
+
+    fn report(kind: TargetKind, reason: Reason, parents: Vec<TargetReport>) -> TargetReport {
+        TargetReport {
+            kind,
+            id: Id::new("x"),
+            name: "X".into(),
+            decision: Decision::Deny,
+            reason,
+            mode: Mode::All,
+            bindings: Vec::new(),
+            parents,
+        }
+    }
+
+    #[test]
+    fn the_whole_answer_is_explained_and_its_parts_below() {
+        let parent = report(TargetKind::Application, Reason::NoBindings, Vec::new());
+        let mut whole = report(TargetKind::Entitlement, Reason::ParentFailed, vec![parent]);
+        whole.bindings.push(BindingReport {
+            id: Id::new("b"),
+            order: -3,
+            subject: "group/name/staff".into(),
+            skipped: Some(SkipReason::Expired),
+            raw_result: true,
+            negated: true,
+            result: false,
+            dry_run: true,
+            messages: vec!["m".into()],
+            error: Some("".into()),
+            nanoseconds: 7,
+        });
+        let answer = Answer {
+            decision: Decision::Deny,
+            messages: vec!["one".into(), "two".into()],
+            valid_until: Some(Timestamp::new(-1, 5)),
+            report: Some(Box::new(whole)),
+            subject_known: true,
+        };
+        let message = response(answer, "why".into(), 4);
+        assert_eq!((message.decision(), message.revision, message.stale), (v1::Decision::Deny, 4, false));
+        assert_eq!(message.messages, ["one", "two"]);
+        assert_eq!(message.valid_until, Some(prost_types::Timestamp { seconds: -1, nanos: 5 }));
+        let whole = message.explanation.unwrap();
+        assert_eq!((whole.summary.as_str(), whole.subject_known), ("why", true));
+        assert_eq!(
+            (whole.reason(), whole.policy_engine_mode()),
+            (v1::Reason::ParentFailed, v1::PolicyEngineMode::All)
+        );
+        let binding = &whole.bindings[0];
+        assert_eq!(
+            (binding.binding_id.as_str(), binding.order, binding.skipped()),
+            ("b", -3, v1::SkipReason::Expired)
+        );
+        // An error may be empty, and is one all the same.
+        assert_eq!((binding.error.as_deref(), binding.nanoseconds), (Some(""), 7));
+        assert!(binding.raw_result && binding.negated && !binding.result && binding.dry_run);
+        let parent = &whole.parents[0];
+        assert_eq!((parent.summary.as_str(), parent.subject_known), ("", false));
+        assert_eq!(parent.target, Some(v1::TargetRef { target: Some(Target::Application("x".into())) }));
+    }
+
+    #[test]
+    fn every_kind_and_reason_has_its_message() {
+        let reasons = [
+            (Reason::Bindings, v1::Reason::Bindings),
+            (Reason::NoBindings, v1::Reason::NoBindings),
+            (Reason::ParentFailed, v1::Reason::ParentFailed),
+            (Reason::AccessGroupPassed, v1::Reason::AccessGroupPassed),
+            (Reason::AccessGroupFailed, v1::Reason::AccessGroupFailed),
+            (Reason::Authentication(FlowAuthentication::RequireToken), v1::Reason::Authentication),
+        ];
+        for (reason, expected) in reasons {
+            for kind in TargetKind::ALL {
+                let message = explanation(report(kind, reason, Vec::new()));
+                assert_eq!(message.reason(), expected);
+                // What is given back can be asked about.
+                assert_eq!(target(message.target).unwrap(), TargetRef::Named(kind, "x".into()));
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_asked_and_nothing_is_explained() {
+        let answer = Answer {
+            decision: Decision::Allow,
+            messages: Vec::new(),
+            valid_until: None,
+            report: None,
+            subject_known: true,
+        };
+        assert_eq!(response(answer, String::new(), 1).explanation, None);
     }
 }

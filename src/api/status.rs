@@ -5,6 +5,7 @@
 //! - `UNAVAILABLE`: no configuration yet; the gateway may retry, and applies its failure mode meanwhile.
 //! - `FAILED_PRECONDITION`: the revision asked for is not reached; the caller waits and asks again.
 //! - `RESOURCE_EXHAUSTED`: too much at once; the caller asks for less, or later.
+//! - `INTERNAL`: a mistake of bindery; the gateway fails closed, and somebody has to look.
 //!
 //! Must not know: why a question failed.
 
@@ -42,4 +43,37 @@ pub(super) fn status(failure: Failure) -> Status {
 pub(super) fn error(failure: Failure) -> v1::CheckError {
     let code = u32::try_from(i32::from(failure.code)).unwrap_or_default();
     v1::CheckError { code, message: failure.message, field: failure.field }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: Code) -> Failure {
+        Failure { code, field: "subject".into(), message: "subject: missing".into() }
+    }
+
+    #[test]
+    fn a_wrong_field_is_in_the_details() {
+        let status = status(failure(Code::InvalidArgument));
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "subject: missing"));
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations.iter().map(|it| it.field.as_str()).collect::<Vec<_>>(), ["subject"]);
+    }
+
+    #[test]
+    fn programs_can_tell_failures_apart() {
+        for (code, reason) in [
+            (Code::InvalidArgument, "INVALID_QUESTION"),
+            (Code::NotFound, "UNKNOWN_TARGET"),
+            (Code::Unavailable, "NO_CONFIGURATION"),
+            (Code::FailedPrecondition, "REVISION_NOT_REACHED"),
+            (Code::ResourceExhausted, "TOO_MUCH"),
+            (Code::Internal, "FAILED"),
+        ] {
+            let info = status(failure(code)).get_details_error_info().unwrap();
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "bindery"));
+            assert_eq!(error(failure(code)).code, u32::try_from(i32::from(code)).unwrap());
+        }
+    }
 }

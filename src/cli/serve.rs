@@ -2,7 +2,7 @@
 //!
 //! Must not know: how a question is answered.
 
-use crate::app::{self, Listeners};
+use crate::app::{self, Ending, Listeners};
 use crate::config::{self, Authority, LogFormat, ServeArgs, ServeSettings};
 use crate::store::{GroupAuthority, Settings, Store};
 use crate::sync::apply::{Applied, Update, apply};
@@ -10,6 +10,7 @@ use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch;
 use crate::telemetry;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
@@ -40,6 +41,9 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
         },
     }));
     let spec = spec(&settings);
+    // Before they are read, so that no change is missed.
+    let paths = watched(&spec);
+    let seen = watch::look(&paths);
     if let Err(problems) = load(&store, &spec) {
         let count = problems.len();
         return Err(format!(
@@ -52,7 +56,7 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let watching = if settings.watch {
         let store = Arc::clone(&store);
-        Some(watch::watch(spec.paths(), move || reload(&store, &spec))?)
+        Some(watch::watch(paths, seen, move || reload(&store, &spec))?)
     } else {
         None
     };
@@ -63,7 +67,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
             _ = interrupt.recv() => {}
         }
     };
-    let result = app::run(store, listeners, settings.drain, ready, shutdown).await;
+    let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
+    let result = app::run(store, listeners, ending, ready, shutdown).await;
     drop(watching);
     tracing::info!("stopped");
     result
@@ -78,6 +83,11 @@ fn spec(settings: &ServeSettings) -> SourceSpec {
         files_dir: settings.blueprint_files.clone(),
         default_application_access: settings.application_access,
     }
+}
+
+/// The files whose change is a change of the configuration.
+fn watched(spec: &SourceSpec) -> Vec<PathBuf> {
+    spec.paths().into_iter().chain(spec.files_dir.clone()).collect()
 }
 
 /// Reads the files and puts them into force, or tells everything that is wrong with them.
@@ -132,6 +142,8 @@ async fn listen(settings: &ServeSettings) -> Result<Listeners, String> {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| format!("listen: `{address}` cannot be listened on: {error}; choose another"))?;
+        // Port 0 is any free one.
+        let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "answering over TCP");
         listeners.tcp = Some(listener);
     }
@@ -140,4 +152,63 @@ async fn listen(settings: &ServeSettings) -> Result<Listeners, String> {
         tracing::info!(path = %path.display(), "answering over a unix socket");
     }
     Ok(listeners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn settings(bundle: &Path) -> ServeSettings {
+        let args = ServeArgs {
+            bundle: vec![bundle.to_owned()],
+            socket: Some(bundle.with_extension("sock")),
+            listen: Some("none".to_owned()),
+            ..ServeArgs::default()
+        };
+        args.resolve().unwrap()
+    }
+
+    #[test]
+    fn a_first_configuration_that_is_wrong_is_told_whole_and_not_served() {
+        let directory = tempfile::tempdir().unwrap();
+        let bundle = directory.path().join("b.yaml");
+        std::fs::write(&bundle, "applications:\n- slug: wiki\n  nmae: Wiki\n- slug: [wiki]\n").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(run(settings(&bundle))).unwrap_err();
+        assert!(error.starts_with("the configuration is not valid, so there is nothing to serve"), "{error}");
+        for part in ["b.yaml:3", "nmae", "b.yaml:4"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!directory.path().join("b.sock").exists(), "it listened all the same");
+    }
+
+    #[test]
+    fn a_change_that_is_wrong_keeps_what_is_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let bundle = directory.path().join("b.yaml");
+        let (store, spec) = (Store::new(Settings::default()), spec(&settings(&bundle)));
+        let revision_of = |text: &str| {
+            std::fs::write(&bundle, text).unwrap();
+            reload(&store, &spec);
+            store.load().revision()
+        };
+        assert_eq!(revision_of("applications: [{slug: wiki}]"), 1);
+        assert_eq!(revision_of("applications: [{slug: wiki}"), 1);
+        assert_eq!(revision_of("applications: [{slog: wiki}]"), 1);
+        assert_eq!(revision_of("applications: [{slug: wiki}]"), 1);
+        assert_eq!(revision_of("applications: [{slug: wiki}, {slug: blog}]"), 2);
+        std::fs::remove_file(&bundle).unwrap();
+        reload(&store, &spec);
+        assert_eq!((store.load().revision(), store.load().counts().targets), (2, 2));
+    }
+
+    #[test]
+    fn files_that_blueprints_read_are_watched_as_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = directory.path().to_owned();
+        let settings =
+            ServeSettings { blueprint_files: Some(files.clone()), ..settings(&files.join("b.yaml")) };
+        assert_eq!(watched(&spec(&settings)), [files.join("b.yaml"), files]);
+    }
 }

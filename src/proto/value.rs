@@ -43,14 +43,36 @@ fn value(data: prost_types::Value, depth: usize, left: &mut usize) -> Result<Val
     })
 }
 
-/// A moment from its message; nothing when it is out of range.
+/// 1678-01-01T00:00:00Z.
+const FIRST: i64 = -9_214_560_000;
+/// 2261-12-31T23:59:59Z.
+const LAST: i64 = 9_214_646_399;
+
+/// A moment from its message; nothing outside of the years 1678 to 2261.
 pub fn moment(moment: &prost_types::Timestamp) -> Option<Timestamp> {
-    const YEARS: i64 = 290 * 365 * 24 * 60 * 60;
-    let valid = moment.seconds.abs() < YEARS && (0..1_000_000_000).contains(&moment.nanos);
+    let valid = (FIRST..=LAST).contains(&moment.seconds) && (0..1_000_000_000).contains(&moment.nanos);
     valid.then(|| Timestamp::new(moment.seconds, moment.nanos))
 }
 
 /// The message of a moment.
 pub const fn to_timestamp(moment: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: moment.seconds(), nanos: moment.subsecond_nanoseconds() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_taken_within_their_years_and_no_others() {
+        let at = |seconds, nanos| moment(&prost_types::Timestamp { seconds, nanos });
+        for seconds in [FIRST, -1, 0, LAST] {
+            assert_eq!(at(seconds, 5), Some(Timestamp::new(seconds, 5)), "{seconds}");
+        }
+        for (seconds, nanos) in
+            [(i64::MIN, 0), (FIRST - 1, 0), (LAST + 1, 0), (i64::MAX, 0), (0, -1), (0, 1_000_000_000)]
+        {
+            assert_eq!(at(seconds, nanos), None, "{seconds} s {nanos} ns");
+        }
+    }
 }
