@@ -20,6 +20,24 @@ pub(super) enum State {
     Absent,
 }
 
+impl State {
+    /// The state of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "present" => Self::Present,
+            "created" => Self::Created,
+            "must_created" => Self::MustCreated,
+            "absent" => Self::Absent,
+            _ => return None,
+        })
+    }
+
+    /// What to say of any other name.
+    pub(super) fn unknown(name: &str) -> String {
+        format!("state `{name}` is not known; write present, created, must_created or absent")
+    }
+}
+
 /// One entry of a file.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
@@ -27,8 +45,8 @@ pub(super) struct Entry<'a> {
     pub(super) line: usize,
     /// The model; may be a tag.
     pub(super) model: &'a Node,
-    /// What is to become of the object.
-    pub(super) state: State,
+    /// What is to become of the object; may be a tag. Absent: present.
+    pub(super) state: Option<&'a Node>,
     /// The name for `!KeyOf`.
     pub(super) id: Option<&'a str>,
     /// All must be truthy, else the entry does not count.
@@ -174,12 +192,15 @@ impl Outline<'_> {
             self.wrong(node, format!("an entry is a mapping with `model`, not {}", node.describe()));
             return None;
         };
-        let (mut model, mut id, mut state) = (None, None, State::Present);
+        let (mut model, mut id, mut state) = (None, None, None);
         let (mut conditions, mut identifiers, mut attrs): (&[Node], _, _) = (&[], &[][..], &[][..]);
         for (key, value) in fields {
             match key.text() {
                 Some("model") => model = Some(value),
-                Some("state") => state = self.state(value),
+                Some("state") => {
+                    self.state(value);
+                    state = Some(value);
+                }
                 Some("id") => id = self.id(value),
                 Some("conditions") => conditions = self.list("conditions", value),
                 Some("identifiers") => identifiers = self.mapping("identifiers", value),
@@ -196,20 +217,11 @@ impl Outline<'_> {
         Some(Entry { line: node.line, model, state, id, conditions, identifiers, attrs })
     }
 
-    fn state(&mut self, node: &Node) -> State {
-        match node.text() {
-            Some("present") => State::Present,
-            Some("created") => State::Created,
-            Some("must_created") => State::MustCreated,
-            Some("absent") => State::Absent,
-            other => {
-                let found = other.unwrap_or_else(|| node.describe());
-                self.wrong(
-                    node,
-                    format!("state `{found}` is not known; write present, created, must_created or absent"),
-                );
-                State::Present
-            }
+    /// Checks a state that is written out. A tag's text is not the state: it is known when the tag is evaluated.
+    fn state(&mut self, node: &Node) {
+        let text = node.text().unwrap_or_else(|| node.describe());
+        if node.tag.is_none() && State::named(text).is_none() {
+            self.wrong(node, State::unknown(text));
         }
     }
 

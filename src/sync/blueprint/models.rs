@@ -18,6 +18,21 @@ use fields::{Fields, Notes};
 use kind::Kind;
 use std::collections::HashSet;
 
+/// Where a file may give an object's key: `pk`, or the column behind it. `pk` is first: a user has a number there,
+/// which bindings go by, and a uuid besides.
+const OWN_KEYS: &[&str] = &[
+    "pk",
+    "flow_uuid",
+    "fsb_uuid",
+    "stage_uuid",
+    "policy_uuid",
+    "policy_binding_uuid",
+    "group_uuid",
+    "device_uuid",
+    "pbm_uuid",
+    "uuid",
+];
+
 type Resources = Vec<(v1::Resource, Origin)>;
 
 /// Removes what stands only with something that was removed, as authentik does.
@@ -112,11 +127,12 @@ fn text_of(object: &Object, name: &str) -> Option<String> {
 
 /// How an object is referred to: by its pk where the file gives one, else by what names it.
 fn reference_to(world: &World, id: ObjectId) -> Option<String> {
-    if let Some(pk) = key_of(world, id, &["pk"]) {
-        return Some(pk);
+    if let Some(key) = key_of(world, id, OWN_KEYS) {
+        return Some(key);
     }
     let object = world.object(id)?;
     match Kind::of(&object.model)? {
+        Kind::RacEndpoint => target::endpoint_key(world, object),
         // The ids that a resource without one gets.
         Kind::FlowStageBinding => {
             let flow = related(world, object, "target", Kind::Flow)?;
@@ -136,7 +152,10 @@ fn reference_to(world: &World, id: ObjectId) -> Option<String> {
 fn related(world: &World, object: &Object, name: &str, kind: Kind) -> Option<String> {
     let found = match &object.fields.get(name)?.value {
         Value::Object(id) => *id,
-        key => world.holding("pk", key, |other| other.alive && Kind::of(&other.model) == Some(kind))?,
+        key => {
+            let is_meant = |other: &Object| other.alive && Kind::of(&other.model) == Some(kind);
+            OWN_KEYS.iter().find_map(|name| world.holding(name, key, is_meant))?
+        }
     };
     // Of the kind that is meant, so that this cannot go round.
     let is_meant = world.object(found).and_then(|object| Kind::of(&object.model)) == Some(kind);

@@ -185,8 +185,11 @@ impl<'a, S: Surroundings> Evaluation<'a, S> {
             "!Find" => self.find(tag, node),
             "!FindObject" => self.find_object(tag, node),
             "!Context" => self.context(node),
-            "!Env" => self.outside(node, |around, name| around.env(name)),
-            "!File" => self.outside(node, |around, name| around.file(name)),
+            // As authentik reads them: an empty variable is none, and a file's outer white space is not meant.
+            "!Env" => self.outside(node, |around, name| around.env(name).filter(|text| !text.is_empty())),
+            "!File" => {
+                self.outside(node, |around, name| around.file(name).map(|text| text.trim().to_owned()))
+            }
             "!ParseJSON" => self.parse_json(node),
             "!Format" => self.format(node),
             "!If" => self.choose(node),
@@ -249,7 +252,7 @@ impl<'a, S: Surroundings> Evaluation<'a, S> {
                 Lookup::IgnoreCase => format!("{}__iexact", pair.field),
                 Lookup::In => format!("{}__in", pair.field),
             };
-            (field, pair.value.plain().unwrap_or_else(|| pair.value.describe().to_owned()))
+            (field, pair.value)
         });
         Ok(Value::Missing(Arc::new(Missing::Sought { model, pairs: pairs.collect() })))
     }

@@ -10,8 +10,12 @@ pub(super) fn try_import(files: &[&str]) -> Result<Import, Vec<FileProblem>> {
     let sources: Vec<_> =
         files.iter().zip(names).map(|(text, name)| Source { name: name.into(), text }).collect();
     let options = Options {
-        env: &|name| (name == "SET").then(|| "from-env".to_owned()),
-        file: &|name| (name == "/set").then(|| "from-file".to_owned()),
+        env: &|name| match name {
+            "SET" => Some("from-env".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        },
+        file: &|name| (name == "/set").then(|| " from-file\n".to_owned()),
         context: BTreeMap::from([("given".to_owned(), serde_json::json!({"a": [1, 2]}))]),
         default_application_access: true,
     };
@@ -449,4 +453,122 @@ fn many_entries_are_gathered_in_a_time_that_grows_with_them() {
     // Generous: what matters is that it is not minutes.
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     println!("{:?}", started.elapsed());
+}
+
+/// A group and an application, with a binding of these fields.
+fn bound(group: &str, attrs: &str) -> String {
+    format!(
+        "
+entries:
+- {{model: authentik_core.application, id: app, identifiers: {{slug: wiki}}}}
+- {{model: authentik_core.group, id: staff, identifiers: {{name: staff}}, attrs: {{is_superuser: false}}}}
+- {{model: authentik_policies.policybinding, identifiers: {{target: !KeyOf app, group: {group}, order: 0}}, attrs: {{{attrs}}}}}
+"
+    )
+}
+
+#[test]
+fn null_is_not_a_default() {
+    for (attrs, field) in [
+        ("negate: !Context nothing", "negate"),
+        ("enabled: !Env NOT", "enabled"),
+        ("failure_result: null", "failure_result"),
+        ("timeout: null", "timeout"),
+        ("dry_run: !Find [authentik_core.group, [name, none]]", "dry_run"),
+    ] {
+        let message = wrong(&[&bound("!KeyOf staff", attrs)]);
+        assert!(message.contains(&format!("a.yaml:5: `{field}`: null is not")), "{message}");
+    }
+    let mode =
+        "entries: [{model: authentik_flows.flow, identifiers: {slug: f}, attrs: {policy_engine_mode: null}}]";
+    assert!(wrong(&[mode]).contains("`policy_engine_mode`: null is not one of any, all"));
+    assert_eq!(bindings(&taken(&[&bound("!KeyOf staff", "negate: !Context [nothing, true]")]).0).len(), 1);
+    // These may be null in authentik as well.
+    taken(&[&bound("!KeyOf staff", "expires: null, user: null, policy: null")]);
+}
+
+#[test]
+fn a_state_may_be_a_tag_and_its_text_is_not_the_state() {
+    let group = |state: &str| {
+        format!("entries: [{{model: authentik_core.group, state: {state}, identifiers: {{name: staff}}}}]")
+    };
+    assert_eq!(taken(&[GROUP, &group("!Context [nothing, present]")]).0.len(), 1);
+    assert_eq!(taken(&[GROUP, &group("!If [true, absent, present]")]).0.len(), 0);
+    assert!(wrong(&[GROUP, &group("!Context absent")]).contains("b.yaml:1: state `None` is not known"));
+    assert!(wrong(&[&group("!Env SET")]).contains("state `from-env` is not known"));
+    let by_object = group("!If [!Find [authentik_core.group, [name, staff]], absent, present]");
+    assert!(wrong(&[&by_object]).contains("`state` cannot depend on an object"));
+}
+
+#[test]
+fn only_a_lookup_by_its_one_name_stands_for_somebody_unknown() {
+    let of = |group: &str| bound(group, "");
+    for group in [
+        // The group of that name is there and is another.
+        "!Find [authentik_core.group, [name, staff], [is_superuser, true]]",
+        "!Find [authentik_rbac.role, [name, staff]]",
+        "!Find [authentik_core.user, [name, staff]]",
+        "!Find [authentik_core.group, [name, !Context nothing]]",
+        "!Find [authentik_core.group, [name__iexact, guests]]",
+    ] {
+        let message = wrong(&[&of(group)]);
+        assert!(message.contains("a.yaml:5: `group`: no authentik_"), "{group}: {message}");
+    }
+    let (resources, warnings) = taken(&[&of("!Find [authentik_core.group, [name, guests]]")]);
+    assert_eq!(bindings(&resources)[0].group.clone().unwrap().name, "guests");
+    assert!(warnings[0].contains("taken by its name"), "{warnings:?}");
+    let (resources, warnings) = taken(&[&of("!Find [authentik_core.group, [pk, 7-7]]")]);
+    assert_eq!(bindings(&resources)[0].group.clone().unwrap().id, "7-7");
+    assert!(warnings[0].contains("of pk `7-7`; taken as an id"), "{warnings:?}");
+}
+
+#[test]
+fn endpoints_of_two_providers_may_have_one_name() {
+    let text = "
+entries:
+- {model: authentik_providers_rac.racprovider, id: p1, identifiers: {name: one}}
+- {model: authentik_providers_rac.racprovider, id: p2, identifiers: {name: two}}
+- {model: authentik_core.application, identifiers: {slug: a1}, attrs: {provider: !KeyOf p1}}
+- {model: authentik_core.application, identifiers: {slug: a2}, attrs: {provider: !KeyOf p2}}
+- {model: authentik_providers_rac.endpoint, identifiers: {name: ssh, provider: !KeyOf p1}}
+- {model: authentik_providers_rac.endpoint, id: e2, identifiers: {name: ssh, provider: !KeyOf p2}}
+- {model: authentik_providers_rac.endpoint, identifiers: {name: rdp, provider: !KeyOf p2}}
+- {model: authentik_core.group, id: g, identifiers: {name: g}}
+- {model: authentik_policies.policybinding, identifiers: {target: !KeyOf e2, group: !KeyOf g, order: 0}}
+";
+    let (resources, _) = taken(&[text]);
+    let endpoints: Vec<_> = resources
+        .iter()
+        .filter_map(|r| if let R::RacEndpoint(e) = r { Some((&*e.id, &*e.application)) } else { None })
+        .collect();
+    assert_eq!(endpoints, [("one/ssh", "a1"), ("two/ssh", "a2"), ("", "a2")]);
+    accepted(&[text]);
+}
+
+#[test]
+fn columns_of_keys_are_keys() {
+    let text = "
+entries:
+- {model: authentik_flows.flow, identifiers: {flow_uuid: 1-2, slug: f}}
+- {model: authentik_stages_password.passwordstage, id: s, identifiers: {stage_uuid: 5-6, name: s}}
+- {model: authentik_flows.flowstagebinding, id: b, identifiers: {target: 1-2, stage: !KeyOf s, order: 1}}
+- {model: authentik_core.group, identifiers: {group_uuid: 3-4, name: g}}
+- {model: authentik_policies.policybinding, identifiers: {target: 1-2, group: 3-4, order: 0}}
+- {model: authentik_policies.policybinding, identifiers: {target: !KeyOf b, group: 3-4, order: 0}}
+";
+    let (resources, warnings) = taken(&[text]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let R::Flow(flow) = &resources[0] else { panic!() };
+    assert_eq!((&*flow.id, &*bindings(&resources)[0].group.clone().unwrap().id), ("1-2", "3-4"));
+    accepted(&[text]);
+}
+
+#[test]
+fn any_app_of_conditional_policies_is_one() {
+    let text = "
+entries:
+- {model: authentik_policies_conditional_access.conditionalpolicy, identifiers: {name: c}, attrs: {actions: {version: 2, actions: []}}}
+";
+    let R::Policy(policy) = &taken(&[text]).0[0] else { panic!() };
+    assert!(matches!(policy.kind, Some(v1::policy::Kind::Conditional(_))), "{:?}", policy.kind);
 }

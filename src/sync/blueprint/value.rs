@@ -33,14 +33,14 @@ pub(super) enum Value {
 }
 
 /// Why a reference leads nowhere.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Missing {
     /// Nothing matched.
     Sought {
         /// The model that was looked for.
         model: String,
         /// Fields, with their lookups, and the values.
-        pairs: Vec<(String, String)>,
+        pairs: Vec<(String, Value)>,
     },
     /// The entry of this `id` is left out by its conditions.
     LeftOut(String),
@@ -49,21 +49,26 @@ pub(super) enum Missing {
 }
 
 impl Missing {
-    /// The value that was looked for under a field.
-    pub(super) fn sought(&self, field: &str) -> Option<&str> {
-        match self {
-            Self::Sought { pairs, .. } => {
-                pairs.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str())
-            }
-            _ => None,
-        }
+    /// The model, and the one field with its text, when nothing else was asked for. With a second condition the text
+    /// alone would name an object that may have been looked at and did not match.
+    pub(super) fn sought(&self) -> Option<(&str, &str, String)> {
+        let Self::Sought { model, pairs } = self else { return None };
+        let [(field, value @ (Value::Text(_) | Value::Int(_)))] = pairs.as_slice() else { return None };
+        let text = value.plain().filter(|text| !text.is_empty())?;
+        Some((model, field, text))
     }
 
     /// What is not there and what to do, for a message.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Sought { model, pairs } => {
-                let pairs: Vec<_> = pairs.iter().map(|(field, value)| format!("{field} `{value}`")).collect();
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(field, value)| match value.plain() {
+                        Some(text) => format!("{field} `{text}`"),
+                        None => format!("{field} ({})", value.describe()),
+                    })
+                    .collect();
                 format!(
                     "no {model} with {} was found; add the file that has it, or correct the lookup",
                     pairs.join(" and ")

@@ -5,7 +5,7 @@
 use super::directory::{group_ref, user_ref};
 use super::fields::Fields;
 use super::kind::Kind;
-use super::{key_of, reference_to};
+use super::{OWN_KEYS, key_of, reference_to};
 use crate::proto::v1::{self, target_ref::Target};
 use crate::sync::blueprint::value::{ObjectId, Value};
 use crate::sync::blueprint::world::World;
@@ -105,7 +105,7 @@ fn target_of(fields: &mut Fields<'_, '_>, id: ObjectId) -> Option<Target> {
 }
 
 fn entitlement(world: &World, id: ObjectId) -> Option<v1::EntitlementRef> {
-    if let Some(id) = key_of(world, id, &["pk"]) {
+    if let Some(id) = key_of(world, id, OWN_KEYS) {
         return Some(v1::EntitlementRef { id, ..Default::default() });
     }
     let Value::Object(application) = world.object(id)?.fields.get("app")?.value else {

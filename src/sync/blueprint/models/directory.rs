@@ -3,8 +3,8 @@
 //! Must not know: bindings, targets.
 
 use super::fields::{Fields, Notes, Reference, no_key};
-use super::key_of;
 use super::kind::Kind;
+use super::{OWN_KEYS, key_of};
 use crate::proto::v1;
 use crate::sync::blueprint::value::{ObjectId, Value};
 use crate::sync::blueprint::world::World;
@@ -151,21 +151,29 @@ fn person<'w>(fields: &mut Fields<'w, '_>, name: &str, value: &'w Value, kind: K
         }
         Reference::Missing(missing) => {
             let key = kind.keys().first().copied().unwrap_or_default();
-            let Some(sought) = missing.sought(key) else {
-                fields.wrong(name, missing.describe());
-                return None;
+            let (known, how, field) = match missing.sought() {
+                Some((model, field, text)) if Kind::of(model) == Some(kind) && field == key => {
+                    (Known::Name(text), "by its name", field)
+                }
+                Some((model, "pk", text)) if Kind::of(model) == Some(kind) => {
+                    (Known::Id(text), "as an id", "pk")
+                }
+                _ => {
+                    fields.wrong(name, missing.describe());
+                    return None;
+                }
             };
-            let sought = sought.to_owned();
-            let message = format!("no entry has the {} of {key} `{sought}`; taken by its name", kind.noun());
+            let (Known::Id(text) | Known::Name(text)) = &known;
+            let message = format!("no entry has the {} of {field} `{text}`; taken {how}", kind.noun());
             fields.warn(name, message);
-            Some(Known::Name(sought))
+            Some(known)
         }
     }
 }
 
 fn known(world: &World, id: ObjectId, kind: Kind) -> Option<Known> {
-    if let Some(pk) = key_of(world, id, &["pk"]) {
-        return Some(Known::Id(pk));
+    if let Some(key) = key_of(world, id, OWN_KEYS) {
+        return Some(Known::Id(key));
     }
     // Without a name it is wrong itself, which is noted there.
     key_of(world, id, kind.keys()).map(Known::Name)

@@ -3,6 +3,7 @@
 //! Must not know: which resource the fields become.
 
 use super::kind::Kind;
+use super::{OWN_KEYS, text_of};
 use crate::proto::v1;
 use crate::sync::blueprint::value::{Missing, ObjectId, Value};
 use crate::sync::blueprint::world::{Object, World};
@@ -36,7 +37,7 @@ pub(super) struct Fields<'w, 'n> {
 }
 
 /// Other names under which a binding may know the key of its target.
-const TARGET_KEYS: &[&str] = &["pk", "pbm_uuid", "policybindingmodel_ptr", "policybindingmodel_ptr_id"];
+const TARGET_KEYS: &[&str] = &["policybindingmodel_ptr", "policybindingmodel_ptr_id"];
 
 impl<'w> Fields<'w, '_> {
     /// The value of a field; nothing for null.
@@ -59,6 +60,17 @@ impl<'w> Fields<'w, '_> {
     pub(super) fn warn(&mut self, name: &str, message: impl AsRef<str>) {
         let message = format!("`{name}`: {}", message.as_ref());
         self.notes.warnings.push(FileProblem { origin: self.origin(name), message });
+    }
+
+    /// The value of a field that cannot be null. A tag that gives nothing must not turn into the default unnoticed: it
+    /// may stand where somebody is kept out.
+    fn given(&mut self, name: &str, wanted: &str) -> Option<&'w Value> {
+        let value = self.object.fields.get(name).map(|field| &field.value)?;
+        if value.is_null() {
+            self.wrong(name, format!("null is not {wanted}; write one, or leave the field out"));
+            return None;
+        }
+        Some(value)
     }
 
     fn wrong_type(&mut self, name: &str, value: &Value, wanted: &str) {
@@ -99,8 +111,7 @@ impl<'w> Fields<'w, '_> {
 
     /// True or false, also as text, as the environment has it.
     pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
-        match self.value(name)? {
-            Value::Missing(_) => None,
+        match self.given(name, "true or false")? {
             Value::Bool(truth) => Some(*truth),
             Value::Text(text) if text.eq_ignore_ascii_case("true") || **text == *"1" => Some(true),
             Value::Text(text) if text.eq_ignore_ascii_case("false") || **text == *"0" => Some(false),
@@ -115,9 +126,8 @@ impl<'w> Fields<'w, '_> {
 
     /// A whole number of some type, also as text.
     pub(super) fn number<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
-        let value = self.value(name)?;
+        let value = self.given(name, "a whole number")?;
         let number = match value {
-            Value::Missing(_) => return None,
             Value::Int(number) => Some(*number),
             Value::Text(text) => text.parse().ok(),
             _ => None,
@@ -209,12 +219,16 @@ impl<'w> Fields<'w, '_> {
 
     /// One of several words.
     pub(super) fn choice(&mut self, name: &str, choices: &[(&str, i32)]) -> i32 {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        let words = words.join(", ");
+        if self.given(name, &format!("one of {words}")).is_none() {
+            return 0;
+        }
         let Some(text) = self.optional_text(name) else { return 0 };
         if let Some((_, number)) = choices.iter().find(|(word, _)| *word == text) {
             return *number;
         }
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        self.wrong(name, format!("`{text}` is not known; write one of {}", words.join(", ")));
+        self.wrong(name, format!("`{text}` is not known; write one of {words}"));
         0
     }
 
@@ -224,9 +238,10 @@ impl<'w> Fields<'w, '_> {
         self.choice("policy_engine_mode", &[("any", Any.into()), ("all", All.into())])
     }
 
-    /// The id, where the file gives one.
+    /// The id, where the file gives one: the same key that references go by.
     pub(super) fn id(&mut self) -> String {
-        self.text("pk")
+        let given = OWN_KEYS.iter().find(|name| text_of(self.object, name).is_some());
+        self.text(given.unwrap_or(&"pk"))
     }
 
     /// Where a field leads; nothing when it is not set.
@@ -248,7 +263,8 @@ impl<'w> Fields<'w, '_> {
             Value::Object(id) => Some(Reference::Object(*id)),
             Value::Text(_) | Value::Int(_) => {
                 let suits = |object: &Object| object.alive && Kind::of(&object.model).is_some_and(&wanted);
-                let found = TARGET_KEYS.iter().find_map(|key| self.world.holding(key, value, suits));
+                let found =
+                    OWN_KEYS.iter().chain(TARGET_KEYS).find_map(|key| self.world.holding(key, value, suits));
                 Some(
                     found
                         .map_or_else(|| Reference::Key(value.plain().unwrap_or_default()), Reference::Object),

@@ -51,7 +51,7 @@ pub(super) fn policy(fields: &mut Fields<'_, '_>) -> v1::Policy {
             password_field: fields.text("password_field"),
             num_historical_passwords: fields.number("num_historical_passwords"),
         }),
-        "conditional" => Kind::Conditional(conditional(fields)),
+        _ if app.contains("conditional") => Kind::Conditional(conditional(fields)),
         _ => Kind::Unsupported(v1::UnsupportedPolicy { kind: app }),
     };
     v1::Policy {

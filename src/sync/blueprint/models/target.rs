@@ -4,11 +4,11 @@
 
 use super::fields::{Fields, Reference, no_key};
 use super::kind::{Kind, app};
-use super::reference_to;
+use super::{key_of, reference_to, text_of};
 use crate::proto::v1;
 use crate::sync::blueprint::Options;
 use crate::sync::blueprint::value::{ObjectId, Value};
-use crate::sync::blueprint::world::Object;
+use crate::sync::blueprint::world::{Object, World};
 
 /// authentik lets nobody at these without an enabled binding.
 const NOBODY: Option<bool> = Some(false);
@@ -159,8 +159,11 @@ pub(super) fn notification_rule(fields: &mut Fields<'_, '_>) -> v1::Notification
 /// Nothing: its provider is not there, which is noted.
 pub(super) fn rac_endpoint(fields: &mut Fields<'_, '_>) -> Option<v1::RacEndpoint> {
     let application = application_of_provider(fields);
+    let given = fields.id();
+    let own = endpoint_key(fields.world, fields.object)
+        .filter(|key| text_of(fields.object, "name") != Some(key.clone()));
     let endpoint = v1::RacEndpoint {
-        id: fields.id(),
+        id: if given.is_empty() { own.unwrap_or_default() } else { given },
         name: fields.name("name"),
         policy_engine_mode: fields.mode(),
         empty_result: None,
@@ -169,6 +172,23 @@ pub(super) fn rac_endpoint(fields: &mut Fields<'_, '_>) -> Option<v1::RacEndpoin
         protocol: fields.text("protocol"),
     };
     Some(v1::RacEndpoint { application: application?, ..endpoint })
+}
+
+/// The key of an endpoint that was given none: its name, and its provider's before it where another endpoint has the
+/// same name, since a name is unique within a provider only.
+pub(super) fn endpoint_key(world: &World, object: &Object) -> Option<String> {
+    let name = text_of(object, "name")?;
+    let is_other = |other: &Object| {
+        other.alive && Kind::of(&other.model) == Some(Kind::RacEndpoint) && !std::ptr::eq(other, object)
+    };
+    if world.holding("name", &object.fields.get("name")?.value, is_other).is_none() {
+        return Some(name);
+    }
+    let provider = match &object.fields.get("provider")?.value {
+        Value::Object(id) => key_of(world, *id, &["pk", "name"])?,
+        key => key.plain()?,
+    };
+    Some(format!("{provider}/{name}"))
 }
 
 /// The application that has the endpoint's provider; empty when none has. Without knowing the provider an endpoint

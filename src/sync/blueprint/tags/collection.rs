@@ -109,17 +109,18 @@ impl<S: Surroundings> Evaluation<'_, S> {
     }
 
     /// `!Index n` and `!Value n`: of the loop that many levels out, 0 being the innermost.
-    pub(super) fn of_loop(&mut self, node: &Node, part: impl Fn((Value, Value)) -> Value) -> Evaluated {
+    pub(super) fn of_loop(&mut self, node: &Node, part: impl Fn(&(Value, Value)) -> &Value) -> Evaluated {
         let tag = node.tag.as_deref().unwrap_or_default();
         let Some(level) = node.text().and_then(|text| text.parse::<usize>().ok()) else {
             return Err(wrong(node, format!("`{tag}` takes how many loops outwards, such as `{tag} 0`")));
         };
-        let Some(round) = self.loops.iter().rev().nth(level).cloned() else {
+        // Only what is asked for is copied: that is what the limit counts, and the rest may be large.
+        let Some(value) = self.loops.iter().rev().nth(level).map(|round| part(round).clone()) else {
             let loops = self.loops.len();
             let message = format!("`{tag} {level}` stands within {loops} loops; 0 is the innermost");
             return Err(wrong(node, message));
         };
-        self.produced(node, part(round))
+        self.produced(node, value)
     }
 
     pub(super) fn at_index(&mut self, node: &Node) -> Evaluated {

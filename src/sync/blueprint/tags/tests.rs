@@ -78,6 +78,8 @@ fn surroundings() {
     is("!Env SET", "from-env");
     is("!Env NOT", "null");
     is("!Env [NOT, other]", "other");
+    is("!Env [EMPTY, other]", "other");
+    is("!Env EMPTY", "null");
     is("!File /set", "from-file");
     is("!File [/not, !Context name]", "acme");
     is("!ParseJSON '{\"a\": [1, null]}'", "{a: [1, null]}");
@@ -149,4 +151,17 @@ fn what_grows_is_stopped() {
     fails(&value, "more than 1000000 values");
     let deep = format!("{}x{}", "!If [1, ".repeat(62), ", 2]".repeat(62));
     assert!(try_import(&[&text(&deep)]).is_err());
+}
+
+/// A loop may stand around a large value and not copy it each time something small is asked for.
+#[test]
+fn loops_copy_only_what_they_ask_for() {
+    let (large, few) = (vec!["1"; 400_000].join(","), vec!["1"; 50_000].join(","));
+    let value =
+        format!("!AtIndex [!Enumerate [[[{large}]], SEQ, !Enumerate [[{few}], SEQ, !Index 1]], 0, none]");
+    let started = std::time::Instant::now();
+    let outcome = try_import(&[&text(&value)]);
+    assert!(outcome.is_ok() || wrong(&[&text(&value)]).contains("more than 1000000 values"));
+    // Generous: what matters is that it is not minutes.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -71,6 +71,8 @@ struct Gathering<'a> {
     options: &'a Options<'a>,
     world: World,
     statuses: Vec<Status>,
+    /// What is to become of every entry's object.
+    states: Vec<State>,
 }
 
 /// All objects of the files; everything that is wrong goes to `problems`.
@@ -79,12 +81,18 @@ pub(in crate::sync::blueprint) fn gather(
     options: &Options<'_>,
     problems: &mut Vec<FileProblem>,
 ) -> World {
-    let mut gathering =
-        Gathering { files: Vec::new(), options, world: World::default(), statuses: Vec::new() };
+    let mut gathering = Gathering {
+        files: Vec::new(),
+        options,
+        world: World::default(),
+        statuses: Vec::new(),
+        states: Vec::new(),
+    };
     let mut work = Work { budget: Budget::default(), problems };
     for document in documents {
         gathering.open(document, &mut work);
     }
+    gathering.states(&mut work);
     gathering.make_out_all(&mut work);
     let effects = gathering.settle(&mut work);
     gathering.fill(&effects, &mut work);
@@ -166,6 +174,32 @@ impl<'a> Gathering<'a> {
         if let Some(slot) = self.statuses.get_mut(place.overall) {
             *slot = status;
         }
+    }
+
+    /// What is to become of the objects, before any of them is known.
+    fn states(&mut self, work: &mut Work<'_>) {
+        for (place, entry) in self.places() {
+            let state = entry.state.map_or(Ok(State::Present), |node| self.state_of(place, node, work));
+            let state = state.unwrap_or_else(|wrong| {
+                work.problems.push(self.problem(place.file, wrong));
+                State::Present
+            });
+            self.states.push(state);
+        }
+    }
+
+    fn state_of(&self, place: Place, node: &Node, work: &mut Work<'_>) -> Result<State, Wrong> {
+        let wrong = |message| Wrong { line: node.line, message };
+        if !tags::is_local(node) {
+            return Err(wrong("`state` cannot depend on an object; use conditions for that".to_owned()));
+        }
+        let (value, _) = self.evaluate(place.file, Seeing::SoFar, node, work)?;
+        let text = value.plain().unwrap_or_else(|| value.describe().to_owned());
+        State::named(&text).ok_or_else(|| wrong(State::unknown(&text)))
+    }
+
+    fn state(&self, place: Place) -> State {
+        self.states.get(place.overall).copied().unwrap_or(State::Present)
     }
 
     fn make_out_all(&mut self, work: &mut Work<'_>) {
@@ -306,9 +340,8 @@ impl<'a> Gathering<'a> {
             self.world.objects.push(Object { model, origin, alive: false, fields, makers: Vec::new() });
             ObjectId(self.world.objects.len() - 1)
         });
-        if entry.state != State::Absent
-            && let Some(object) = self.world.objects.get_mut(id.0)
-        {
+        let stays = self.state(place) != State::Absent;
+        if stays && let Some(object) = self.world.objects.get_mut(id.0) {
             object.makers.push(Maker { file: place.file, entry: place.entry });
         }
         for (name, (value, line)) in identifiers {
@@ -317,7 +350,7 @@ impl<'a> Gathering<'a> {
         }
         self.status(place, Status::Made(Arc::clone(model), id));
         // Lookups by fields that depend on nothing work from here on.
-        if entry.state != State::Absent {
+        if stays {
             self.set_attrs(place, entry, id, true, work);
         }
     }
@@ -348,11 +381,11 @@ impl<'a> Gathering<'a> {
         let mut sayers: HashMap<ObjectId, Vec<usize>> = HashMap::new();
         for (place, entry) in self.places() {
             let Some(Status::Made(_, id)) = self.statuses.get(place.overall).cloned() else { continue };
-            let origin = self.origin(place.file, entry.line);
+            let (origin, state) = (self.origin(place.file, entry.line), self.state(place));
             let Some(object) = self.world.objects.get_mut(id.0) else { continue };
             let is_new = !object.alive;
             let says = sayers.entry(id).or_default();
-            match entry.state {
+            match state {
                 State::Absent => {
                     object.alive = false;
                     says.clear();
