@@ -9,8 +9,14 @@ mod tests {
     use bindery::sync::blueprint::{Import, Options, Source, import};
     use bindery::sync::yaml::Limits;
     use std::collections::BTreeMap;
+    use std::io::Write as _;
     use std::path::{Path, PathBuf};
     use std::{env, fs};
+
+    /// Prints past the test runner, which keeps what tests print to itself.
+    macro_rules! told {
+        ($($text:tt)*) => { writeln!(std::io::stderr(), $($text)*).unwrap() };
+    }
 
     type File = (String, String);
 
@@ -61,9 +67,9 @@ mod tests {
             .filter(|tally| tally.skipped > 0)
             .map(|tally| format!("{} {}", tally.skipped, tally.model))
             .collect();
-        println!("{name:48} {entries:5} entries {taken:5} taken; skipped: {}", left.join(", "));
+        told!("{name:48} {entries:5} entries {taken:5} taken; skipped: {}", left.join(", "));
         for warning in &import.warnings {
-            println!("  {warning}");
+            told!("  {warning}");
         }
         assert!(import.tally.iter().all(|tally| tally.entries == tally.taken + tally.skipped));
         assert_eq!((entries, entries), (written(files), taken + skipped));
@@ -72,7 +78,7 @@ mod tests {
         let store = Store::new(Settings::default());
         if let Err(problems) = apply(&store, Update::Replace(resources)) {
             for problem in &problems {
-                println!("  {:?}: {problem:?}", problem.index.map(|index| origins[index].to_string()));
+                told!("  {:?}: {problem:?}", problem.index.map(|index| origins[index].to_string()));
             }
             panic!("{name}: {} problems", problems.len());
         }
@@ -83,14 +89,14 @@ mod tests {
         let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/blueprints");
         let folder = env::var_os("BINDERY_BLUEPRINTS").map_or_else(beside, PathBuf::from);
         if !folder.join("default").is_dir() {
-            println!("SKIPPED: {} is not there; nothing was checked", folder.display());
-            println!("SKIPPED: set BINDERY_BLUEPRINTS to the directory with authentik's blueprints");
+            told!("SKIPPED: {} is not there; nothing was checked", folder.display());
+            told!("SKIPPED: set BINDERY_BLUEPRINTS to the directory with authentik's blueprints");
             return;
         }
         let default = files(&folder.join("default"));
         assert!(!default.is_empty());
         for file in &default {
-            println!("{:48} {:5} entries", file.0, written(&[file]));
+            told!("{:48} {:5} entries", file.0, written(&[file]));
         }
         let all: Vec<&File> = default.iter().collect();
         hold("default, all together", &all);

@@ -10,7 +10,13 @@ mod tests {
     use bindery::sync::bundle;
     use bindery::sync::source::{Loaded, SourceSpec, load, locate};
     use std::collections::BTreeMap;
+    use std::io::Write as _;
     use std::path::{Path, PathBuf};
+
+    /// Prints past the test runner, which keeps what tests print to itself.
+    macro_rules! told {
+        ($($text:tt)*) => { writeln!(std::io::stderr(), $($text)*).unwrap() };
+    }
 
     fn directory() -> Option<PathBuf> {
         let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/blueprints");
@@ -18,7 +24,7 @@ mod tests {
         if directory.is_dir() {
             return Some(directory);
         }
-        eprintln!("SKIPPED: no authentik blueprints at {}; set BINDERY_BLUEPRINTS", directory.display());
+        told!("SKIPPED: no authentik blueprints at {}; set BINDERY_BLUEPRINTS", directory.display());
         None
     }
 
@@ -96,7 +102,7 @@ mod tests {
         for (model, (entries, taken, skipped)) in sums {
             table += &format!("| {model} | {entries} | {taken} | {skipped} |\n");
         }
-        eprintln!("{table}");
+        told!("{table}");
     }
 
     #[test]

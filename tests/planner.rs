@@ -24,6 +24,12 @@ mod tests {
     use bindery::sync::apply::{Update, apply};
     use serde_json::Value as Json;
     use std::collections::BTreeMap;
+    use std::io::Write as _;
+
+    /// Prints past the test runner, which keeps what tests print to itself.
+    macro_rules! told {
+        ($($text:tt)*) => { writeln!(std::io::stderr(), $($text)*).unwrap() };
+    }
 
     /// What a run through a flow shows.
     #[derive(Clone, Debug)]
@@ -240,7 +246,7 @@ mod tests {
                 }
             }
         }
-        eprintln!(
+        told!(
             "planner: {agree} agree, {} differ, {skipped} skipped (policy kind to come: expression)",
             differ.len()
         );
