@@ -246,7 +246,7 @@ fn percentile(latencies: &[Duration], part: f64) -> f64 {
 fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let (ours, nothing) = (directory.path().join("bindery.sock"), directory.path().join("nothing.sock"));
-    serve(DecisionApi::new(store()), &ours);
+    serve(DecisionApi::new(store(), Arc::default()), &ours);
     serve(Nothing, &nothing);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -4,6 +4,7 @@
 //! and configuration come from.
 
 use crate::api::decision::DecisionApi;
+use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
 use crate::store::Store;
@@ -106,6 +107,7 @@ pub fn bind_unix(path: &Path, mode: u32) -> Result<BoundSocket, String> {
 /// When a listener fails.
 pub async fn run(
     store: Arc<Store>,
+    evaluators: Arc<Evaluators>,
     mut listeners: Listeners,
     ending: Ending,
     ready: watch::Receiver<bool>,
@@ -114,7 +116,7 @@ pub async fn run(
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, false).await;
     let mut routes = Routes::builder();
-    routes.add_service(DecisionApi::new(store).into_service()).add_service(health_service);
+    routes.add_service(DecisionApi::new(store, evaluators).into_service()).add_service(health_service);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -15,12 +15,12 @@ pub use member::{Atom, Member, Standing};
 pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowSubject, Switches, TargetKey};
 pub use summary::summarize;
 
-use crate::model::TargetRef;
-use crate::policy::ReputationRows;
+use crate::model::{Target, TargetRef};
+use crate::policy::World;
 use std::sync::Arc;
 
 /// What a decision reads of the configuration: one revision, which does not change meanwhile.
-pub trait View: ReputationRows {
+pub trait View: World {
     /// The target of this name.
     ///
     /// # Errors
@@ -29,6 +29,9 @@ pub trait View: ReputationRows {
 
     /// The compiled bindings of a target; nothing for a key of another revision.
     fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>>;
+
+    /// A target's own data; nothing for a key of another revision.
+    fn target_data(&self, key: TargetKey) -> Option<&Target>;
 
     /// A row's subject side as people read it.
     fn subject_text(&self, subject: RowSubject) -> String;

@@ -15,8 +15,8 @@
 //! # Modules
 //!
 //! A module uses only what stands to its left:
-//! `model < policy < decision < store < (sync | api) < app < cli < main`, with `proto` between `model` and the users of
-//! messages. `tests/architecture.rs` holds this.
+//! `model < policy < decision < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
+//! the users of messages. `tests/architecture.rs` holds this.
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |
@@ -25,6 +25,7 @@
 //! | [`decision`] | any and all, negation, failure results, leaning targets, flow plans, explanations | protobuf, gRPC, async, clocks (time is an argument) |
 //! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
 //! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
+//! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
 //! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files | the decision API |
 //! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
 //! | `config`, `telemetry`, `app`, `cli` | settings, logs, the server put together, the command line | |
@@ -48,6 +49,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod decision;
+pub mod evaluators;
 pub mod model;
 pub mod policy;
 pub mod proto;

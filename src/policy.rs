@@ -9,8 +9,14 @@ mod password;
 mod password_expiry;
 mod reputation;
 
-use crate::model::{Context, Policy, PolicyKind, ReputationScore, Timestamp, User, Value};
+use crate::model::{Context, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value};
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// How deep policies may call each other.
+pub const MAX_CALL_DEPTH: usize = 10;
 
 /// Who a policy is evaluated for.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +40,87 @@ pub struct Person<'a> {
 pub struct Input<'a> {
     /// Who it is about.
     pub person: Person<'a>,
-    /// What else is known.
+    /// What else is known, with what earlier policies of this decision changed.
     pub context: &'a Context,
-    /// The configuration's reputation rows.
-    pub reputation: &'a dyn ReputationRows,
+    /// What is asked about, if it is known.
+    pub target: Option<&'a Target>,
+    /// What policies may look up.
+    pub world: &'a dyn World,
+    /// The policies that this one called.
+    pub calls: &'a Calls<'a>,
 }
 
-/// Access to the configuration's reputation rows.
-pub trait ReputationRows {
-    /// Calls `visit` once for each row of this address or of this name; for every row when both are absent.
-    fn visit(&self, ip: Option<&str>, identifier: Option<&str>, visit: &mut dyn FnMut(&ReputationScore));
+impl Input<'_> {
+    /// Evaluates another policy for this one.
+    pub fn call(&self, name: &str) -> Called {
+        let Some(policy) = self.world.policy(name) else {
+            return Called::Missing;
+        };
+        let depth = self.calls.depth.get();
+        if depth >= MAX_CALL_DEPTH {
+            let text = format!("policies call each other more than {MAX_CALL_DEPTH} deep; break the loop");
+            return Called::Done(Verdict::error(text));
+        }
+        self.calls.depth.set(depth + 1);
+        let evaluation = policy.evaluate(self);
+        self.calls.depth.set(depth);
+        match evaluation {
+            Evaluation::Done(verdict) => Called::Done(verdict),
+            // What was called by the called one: that has to be had first.
+            Evaluation::Deferred(called @ Deferred::Called(_)) => Called::Deferred(called),
+            Evaluation::Deferred(deferred) => {
+                let index = self.calls.next.get();
+                self.calls.next.set(index + 1);
+                match self.calls.verdicts.get(index) {
+                    Some(verdict) => Called::Done(verdict.clone()),
+                    None => Called::Deferred(Deferred::Called(Box::new(deferred))),
+                }
+            }
+        }
+    }
+}
+
+/// What came of calling another policy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Called {
+    /// There is no policy of this name.
+    Missing,
+    /// What it said.
+    Done(Verdict),
+    /// Hand this back as the calling policy's own evaluation; it is asked again when the called one has answered.
+    Deferred(Deferred),
+}
+
+/// What policies said that a policy called and that had to be waited for, in the order of the calls. A policy that is
+/// asked again calls the same ones in the same order, since nothing that it reads has changed.
+#[derive(Debug, Default)]
+pub struct Calls<'a> {
+    verdicts: &'a [Verdict],
+    next: Cell<usize>,
+    depth: Cell<usize>,
+}
+
+impl<'a> Calls<'a> {
+    /// Calls of which these have been answered.
+    pub const fn answered(verdicts: &'a [Verdict]) -> Self {
+        Self { verdicts, next: Cell::new(0), depth: Cell::new(0) }
+    }
+}
+
+/// What policies may look up: one revision of the configuration, and data that lies beside it.
+pub trait World {
+    /// Calls `visit` once for each reputation row of this address or of this name; for every row when both are absent.
+    fn reputation(&self, ip: Option<&str>, identifier: Option<&str>, visit: &mut dyn FnMut(&ReputationScore));
+
+    /// The policy with this name or id.
+    fn policy(&self, name: &str) -> Option<Arc<Compiled>>;
+
+    /// Where an address is, as authentik puts it under `geoip` into the context; nothing when it is not known.
+    fn city(&self, address: IpAddr) -> Option<Value>;
+
+    /// The autonomous system of an address, as authentik puts it under `asn` into the context; nothing when it is not
+    /// known.
+    fn asn(&self, address: IpAddr) -> Option<Value>;
 }
 
 /// What a policy said.
@@ -55,17 +132,28 @@ pub struct Verdict {
     pub messages: Vec<Box<str>>,
     /// The earliest moment at which it could say something else without a change of the configuration.
     pub valid_until: Option<Timestamp>,
+    /// What it changed for the policies after it in the same decision, errors included.
+    pub changes: Option<Box<Changes>>,
+}
+
+/// What a policy changed for the policies after it. Nothing of it outlives the decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// The context's free values, whole.
+    pub values: Option<Value>,
+    /// The user's attributes, whole.
+    pub attributes: Option<Value>,
 }
 
 impl Verdict {
     /// Pass or fail, without a message.
     pub const fn of(passing: bool) -> Self {
-        Self { result: Ok(passing), messages: Vec::new(), valid_until: None }
+        Self { result: Ok(passing), messages: Vec::new(), valid_until: None, changes: None }
     }
 
     /// An error with this text.
     pub fn error(text: impl Into<Box<str>>) -> Self {
-        Self { result: Err(text.into()), messages: Vec::new(), valid_until: None }
+        Self { result: Err(text.into()), ..Self::of(false) }
     }
 
     fn with_message(mut self, text: impl Into<Box<str>>) -> Self {
@@ -100,6 +188,9 @@ pub enum Deferred {
         /// What to say afterwards.
         verdict: Verdict,
     },
+    /// A policy that this one called has to answer first; then this one is asked again, with that answer among its
+    /// [`Calls`].
+    Called(Box<Deferred>),
 }
 
 /// Why a policy cannot be compiled.
@@ -160,6 +251,11 @@ impl Compiled {
         }))
     }
 
+    /// Whether it may change the context for the policies after it.
+    pub const fn changes_context(&self) -> bool {
+        false
+    }
+
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
@@ -178,17 +274,31 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::Id;
 
-    /// No rows at all.
-    pub(crate) struct NoRows;
+    /// Nothing to look up.
+    pub(crate) struct Nowhere;
 
-    impl ReputationRows for NoRows {
-        fn visit(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
+    impl World for Nowhere {
+        fn reputation(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
+
+        fn policy(&self, _: &str) -> Option<Arc<Compiled>> {
+            None
+        }
+
+        fn city(&self, _: IpAddr) -> Option<Value> {
+            None
+        }
+
+        fn asn(&self, _: IpAddr) -> Option<Value> {
+            None
+        }
     }
 
     /// Evaluates a policy that answers at once.
     pub(crate) fn verdict(kind: PolicyKind, person: Person<'_>, context: &Context) -> Verdict {
         let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
-        match Compiled::new(&policy).unwrap().evaluate(&Input { person, context, reputation: &NoRows }) {
+        let calls = Calls::default();
+        let input = Input { person, context, target: None, world: &Nowhere, calls: &calls };
+        match Compiled::new(&policy).unwrap().evaluate(&input) {
             Evaluation::Done(verdict) => verdict,
             Evaluation::Deferred(deferred) => panic!("{deferred:?}"),
         }

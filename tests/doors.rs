@@ -14,6 +14,7 @@ mod tests {
     use crate::support::make::{NOW, dummy, question, resource, target};
     use bindery::api::ask;
     use bindery::api::decision::DecisionApi;
+    use bindery::evaluators::Evaluators;
     use bindery::model::Timestamp;
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
@@ -35,7 +36,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let service = DecisionApi::new(store).into_service();
+        let service = DecisionApi::new(store, Arc::default()).into_service();
         tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
         Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
     }
@@ -86,7 +87,8 @@ mod tests {
     async fn by_core(store: &Store, requests: &[v1::CheckRequest]) -> Vec<Same> {
         let mut answers = Vec::new();
         for request in requests {
-            let answer = ask::check(store, request.clone(), Timestamp::new(NOW, 0)).await;
+            let answer =
+                ask::check(store, &Evaluators::default(), request.clone(), Timestamp::new(NOW, 0)).await;
             let error = |failure: ask::Failure| refused(number(failure.code), &failure.message);
             answers.push(answer.map(without_times).map_err(error));
         }

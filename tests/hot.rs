@@ -11,6 +11,7 @@ mod support {
 mod tests {
     use crate::support::make::{NOW, dummy, group_id, group_name, question, resource, target};
     use bindery::api::ask::{check, check_on};
+    use bindery::evaluators::Evaluators;
     use bindery::model::{ResourceKind, ResourceName, TargetKind, Timestamp};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -92,7 +93,9 @@ mod tests {
 
         fn ask(&self, slug: &str) -> v1::CheckResponse {
             let request = question(target(T::Application(slug.into())), "alice");
-            self.runtime.block_on(check(&self.store, request, Timestamp::new(NOW, 0))).unwrap()
+            self.runtime
+                .block_on(check(&self.store, &Evaluators::default(), request, Timestamp::new(NOW, 0)))
+                .unwrap()
         }
 
         fn ask_all(&self) {
@@ -227,7 +230,12 @@ mod tests {
         assert_eq!(compiled, 0);
         assert_eq!(warm.store.hot_stats().len, 4);
         let request = question(target(T::Application("three".into())), "alice");
-        let answer = warm.runtime.block_on(check(&warm.store, request, Timestamp::new(NOW, 0)));
+        let answer = warm.runtime.block_on(check(
+            &warm.store,
+            &Evaluators::default(),
+            request,
+            Timestamp::new(NOW, 0),
+        ));
         assert_eq!(answer.unwrap_err().code, tonic::Code::NotFound);
     }
 
@@ -250,7 +258,12 @@ mod tests {
                 [(&older, v1::Decision::Allow), (&newer, v1::Decision::Deny)].repeat(3)
             {
                 let request = question(target(T::Application(slug.into())), "alice");
-                let answer = warm.runtime.block_on(check_on(snapshot, request, Timestamp::new(NOW, 0)));
+                let answer = warm.runtime.block_on(check_on(
+                    snapshot,
+                    &Evaluators::default(),
+                    request,
+                    Timestamp::new(NOW, 0),
+                ));
                 assert_eq!(answer.unwrap().decision(), decision, "{change:?} at {}", snapshot.revision());
             }
         }

@@ -19,6 +19,7 @@ mod tests {
     use crate::support::message::{Message, agree};
     use crate::support::reference::{Outcome, Reference, Wrong, name_of};
     use bindery::api::ask::{Failure, check};
+    use bindery::evaluators::Evaluators;
     use bindery::model::{ResourceKind, ResourceName, Timestamp};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -70,7 +71,7 @@ mod tests {
         fn ask(&self, request: &v1::CheckRequest) -> Result<v1::CheckResponse, Failure> {
             // Questions name their moment; one that were decided for this would stand out.
             let now = Timestamp::new(NOW - 1_000_000, 0);
-            self.runtime.block_on(check(&self.store, request.clone(), now))
+            self.runtime.block_on(check(&self.store, &Evaluators::default(), request.clone(), now))
         }
 
         /// Asks in every way in which messages and explanations differ.

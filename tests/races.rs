@@ -17,6 +17,7 @@ mod tests {
         NOW, dummy, group_id, group_name, policy, question, resource, target, username,
     };
     use bindery::api::ask::{check, check_on};
+    use bindery::evaluators::Evaluators;
     use bindery::model::Timestamp;
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -213,7 +214,8 @@ mod tests {
             let finished = last.load(Ordering::Acquire) == GENERATIONS;
             let snapshot = store.load();
             for request in &requests {
-                let answer = runtime.block_on(check(store, request.clone(), now())).unwrap();
+                let answer =
+                    runtime.block_on(check(store, &Evaluators::default(), request.clone(), now())).unwrap();
                 if request.explain() != v1::ExplainLevel::Reasons {
                     examine(&answer);
                 }
@@ -223,7 +225,9 @@ mod tests {
             // A snapshot stays what it was, however far the store has gone on; so does one that was kept for long.
             for snapshot in kept.iter().chain([&snapshot]) {
                 for request in &requests[..2] {
-                    let answer = runtime.block_on(check_on(snapshot, request.clone(), now())).unwrap();
+                    let answer = runtime
+                        .block_on(check_on(snapshot, &Evaluators::default(), request.clone(), now()))
+                        .unwrap();
                     assert_eq!(answer.revision, snapshot.revision());
                     examine(&answer);
                 }
@@ -278,7 +282,8 @@ mod tests {
                 }
                 [application(), endpoint()].into_iter().all(|about| {
                     let request = ask(about, v1::ExplainLevel::Full);
-                    let mut answer = runtime.block_on(check(&store, request, now())).unwrap();
+                    let mut answer =
+                        runtime.block_on(check(&store, &Evaluators::default(), request, now())).unwrap();
                     answer.revision = generation;
                     fault(&answer).is_none()
                 })
@@ -296,13 +301,13 @@ mod tests {
             apply(&store, Update::Replace(configuration(generation))).unwrap();
             for about in [application(), endpoint()] {
                 let request = ask(about, v1::ExplainLevel::Full);
-                examine(&runtime.block_on(check(&store, request, now())).unwrap());
+                examine(&runtime.block_on(check(&store, &Evaluators::default(), request, now())).unwrap());
             }
         }
         // Nobody else passes.
         let mut request = ask(application(), v1::ExplainLevel::None);
         request.subject = Some(v1::Subject { user_id: "somebody".into(), ..Default::default() });
-        let answer = runtime.block_on(check(&store, request, now())).unwrap();
+        let answer = runtime.block_on(check(&store, &Evaluators::default(), request, now())).unwrap();
         assert_eq!(answer.decision(), v1::Decision::Deny);
     }
 }

@@ -52,7 +52,7 @@ mod tests {
         let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
         let shutdown = async move { drop(stopped.await) };
         let served = Arc::clone(&store);
-        let server = tokio::spawn(app::run(served, listeners, ending, ready_seen, shutdown));
+        let server = tokio::spawn(app::run(served, Arc::default(), listeners, ending, ready_seen, shutdown));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Running { store, channel, socket, ready, stop: Some(stop), server, _directory: directory }
     }

@@ -19,6 +19,7 @@ mod tests {
     use crate::support::reference::{Reference, Wrong};
     use crate::support::vectors::{self, Pdp, Refusal, Reply, Unanswered, rules};
     use bindery::api::ask::check;
+    use bindery::evaluators::Evaluators;
     use bindery::model::{ResourceKind, Timestamp};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -52,7 +53,8 @@ mod tests {
 
         fn ask(&self, request: &v1::CheckRequest) -> Result<Reply, Unanswered> {
             let now = Timestamp::new(NOW, 0);
-            let answer = self.runtime.block_on(check(&self.store, request.clone(), now));
+            let answer =
+                self.runtime.block_on(check(&self.store, &Evaluators::default(), request.clone(), now));
             let answer = answer.map_err(|failure| Unanswered::Error(format!("{failure:?}")))?;
             let explained = |explanation: &v1::Explanation| {
                 let source = |binding: &v1::BindingExplanation| {

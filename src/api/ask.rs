@@ -3,18 +3,18 @@
 //! Must not know: how a question came in.
 
 use super::convert;
-use crate::decision::{Answered, Outcome, Waiting, decide};
-use crate::model::{Explain, Question, Timestamp};
-use crate::policy::{Deferred, Verdict};
+use crate::decision::{Answered, Outcome, TargetKey, Waiting, decide};
+use crate::evaluators::Evaluators;
+use crate::model::{Explain, Question, Subject, Timestamp};
 use crate::proto::v1;
 use crate::store::{Snapshot, Store};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use tonic::Code;
 
-/// How often a question may have to wait. One round for its target and one for what that leans on are needed.
-const MAX_ROUNDS: usize = 8;
+/// How often a question may have to wait: once for each policy that changes the context for those after it, and for
+/// each that is called by another one, in its target and what that leans on.
+const MAX_ROUNDS: usize = 1_000;
 
 /// Why a question could not be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Failure {
 #[derive(Debug)]
 pub struct Pending {
     question: Question,
+    return_context: bool,
     answered: Vec<Answered>,
     waiting: Vec<Waiting>,
 }
@@ -65,10 +66,11 @@ pub fn now() -> Timestamp {
 /// When the question is not complete or its target is not there; a denial is an answer.
 pub async fn check(
     store: &Store,
+    evaluators: &Evaluators,
     request: v1::CheckRequest,
     now: Timestamp,
 ) -> Result<v1::CheckResponse, Failure> {
-    check_on(&store.load(), request, now).await
+    check_on(&store.load(), evaluators, request, now).await
 }
 
 /// As [`check`], on this revision.
@@ -77,12 +79,13 @@ pub async fn check(
 /// As [`check`].
 pub async fn check_on(
     snapshot: &Snapshot,
+    evaluators: &Evaluators,
     request: v1::CheckRequest,
     now: Timestamp,
 ) -> Result<v1::CheckResponse, Failure> {
     match attempt(snapshot, request, now)? {
         Attempt::Answered(response) => Ok(*response),
-        Attempt::Pending(pending) => Box::pin(finish(snapshot, *pending)).await,
+        Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
     }
 }
 
@@ -102,29 +105,38 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
             format!("revision {revision} is in force, and at least {least} is asked for; try again later");
         return Err(Failure { code: Code::FailedPrecondition, field: "min_revision".to_owned(), message });
     }
+    let return_context = request.return_context;
     let from_event = request.subject.is_none();
     let mut question = convert::question(request, now)?;
     if from_event && snapshot.member(&question.subject).user.is_none() {
-        // Nobody vouches for the user of an event whom the directory does not know.
-        question.subject.anonymous = true;
+        // Nobody vouches for the user of an event whom the directory does not know, so policies see no name either.
+        question.subject = Subject { anonymous: true, ..Subject::default() };
     }
-    step(snapshot, question, Vec::new())
+    step(snapshot, question, return_context, Vec::new())
 }
 
-fn step(snapshot: &Snapshot, question: Question, answered: Vec<Answered>) -> Result<Attempt, Failure> {
+fn step(
+    snapshot: &Snapshot,
+    question: Question,
+    return_context: bool,
+    answered: Vec<Answered>,
+) -> Result<Attempt, Failure> {
     // Only a full explanation measures its bindings; reading the clock is not free.
     let start = (question.explain == Explain::Full).then(Instant::now);
     let ticks = || start.map_or(0, |start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
     let member = snapshot.member(&question.subject);
     match decide(snapshot, &question, &member, &answered, Some(&ticks)) {
-        Ok(Outcome::Decided(answer)) => {
+        Ok(Outcome::Decided(mut answer)) => {
+            if !return_context {
+                answer.changed_context = None;
+            }
             let summary =
                 if question.explain == Explain::None { String::new() } else { answer.summary(&member) };
             Ok(Attempt::Answered(Box::new(convert::response(answer, summary, snapshot.revision()))))
         }
         Ok(Outcome::Waiting(waiting)) => {
             drop(member);
-            Ok(Attempt::Pending(Box::new(Pending { question, answered, waiting })))
+            Ok(Attempt::Pending(Box::new(Pending { question, return_context, answered, waiting })))
         }
         Err(unresolved) => {
             use crate::decision::Unresolved;
@@ -142,47 +154,42 @@ fn step(snapshot: &Snapshot, question: Question, answered: Vec<Answered>) -> Res
 ///
 /// # Errors
 /// As [`check`]; and when the rounds do not come to an end.
-pub async fn finish(snapshot: &Snapshot, pending: Pending) -> Result<v1::CheckResponse, Failure> {
-    let Pending { mut question, mut answered, mut waiting } = pending;
+pub async fn finish(
+    snapshot: &Snapshot,
+    evaluators: &Evaluators,
+    pending: Pending,
+) -> Result<v1::CheckResponse, Failure> {
+    let Pending { mut question, return_context, mut answered, mut waiting } = pending;
+    // A policy that waits more than once has its timeout once.
+    let mut begun: Vec<((TargetKey, u32), tokio::time::Instant)> = Vec::new();
     for _ in 0..MAX_ROUNDS {
-        let mut running: FuturesUnordered<_> = waiting.into_iter().map(settle).collect();
+        let mut running: FuturesUnordered<_> = waiting
+            .into_iter()
+            .map(|one| {
+                let key = (one.target, one.row);
+                let start = match begun.iter().find(|(other, _)| *other == key) {
+                    Some((_, start)) => *start,
+                    None => {
+                        let start = tokio::time::Instant::now();
+                        begun.push((key, start));
+                        start
+                    }
+                };
+                evaluators.settle(snapshot, one, start)
+            })
+            .collect();
         while let Some(one) = running.next().await {
             answered.push(one);
         }
-        match step(snapshot, question, answered)? {
+        drop(running);
+        match step(snapshot, question, return_context, answered)? {
             Attempt::Answered(response) => return Ok(*response),
-            Attempt::Pending(next) => Pending { question, answered, waiting } = *next,
+            Attempt::Pending(next) => Pending { question, answered, waiting, .. } = *next,
         }
     }
     let message =
         format!("policies still wait after {MAX_ROUNDS} rounds; please report this as a mistake of bindery");
     Err(Failure { code: Code::Internal, field: String::new(), message })
-}
-
-/// Sees one deferred policy through, at most for its timeout.
-async fn settle(waiting: Waiting) -> Answered {
-    let Waiting { target, row, deferred, timeout } = waiting;
-    let work = async {
-        match deferred {
-            Deferred::Wait { min, max, verdict } => {
-                tokio::time::sleep(between(min, max)).await;
-                verdict
-            }
-        }
-    };
-    let verdict = tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
-        Verdict::error(format!(
-            "timed out after {timeout:?}; raise the binding's timeout, or make the policy faster"
-        ))
-    });
-    Answered { target, row, verdict }
-}
-
-/// Some span between the two. The hasher of a fresh map state is random, which is random enough for a wait.
-fn between(min: Duration, max: Duration) -> Duration {
-    let span = max.saturating_sub(min);
-    let part = RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64;
-    min + span.mul_f64(part.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -285,7 +292,8 @@ mod tests {
             .chain(waits("of-wiki", wiki(), 1, 900))
             .chain(waits("of-db", rac("db", ""), 1, 900))
             .chain(waits("of-db-too", rac("db", ""), 1, 900));
-        let response = check(&store(resources), ask(rac("db", "")), NOW).await.unwrap();
+        let response =
+            check(&store(resources), &Evaluators::default(), ask(rac("db", "")), NOW).await.unwrap();
         assert_eq!(response.decision(), v1::Decision::Allow);
         assert_eq!(response.messages, ["of-db", "of-db-too"]);
     }
@@ -294,7 +302,7 @@ mod tests {
     async fn what_takes_too_long_errors_alone() {
         let [quick, slow] = [waits("quick", wiki(), 1, 999), waits("slow", wiki(), 3_600_000, 1)];
         let resources = [application("wiki")].into_iter().chain(quick).chain(slow);
-        let response = check(&store(resources), ask(wiki()), NOW).await.unwrap();
+        let response = check(&store(resources), &Evaluators::default(), ask(wiki()), NOW).await.unwrap();
         assert_eq!(response.decision(), v1::Decision::Allow);
         let text = "timed out after 1ms; raise the binding's timeout, or make the policy faster";
         assert_eq!(response.messages, ["quick", text]);
@@ -305,8 +313,11 @@ mod tests {
         let store = store([application("wiki")].into_iter().chain(waits("slow", wiki(), 1, 900)));
         let before = store.load();
         apply(&store, Update::Replace(vec![v1::Resource { resource: Some(application("other")) }])).unwrap();
-        assert_eq!(check_on(&before, ask(wiki()), NOW).await.unwrap().revision, 1);
-        assert_eq!(check(&store, ask(wiki()), NOW).await.unwrap_err().code, Code::NotFound);
+        assert_eq!(check_on(&before, &Evaluators::default(), ask(wiki()), NOW).await.unwrap().revision, 1);
+        assert_eq!(
+            check(&store, &Evaluators::default(), ask(wiki()), NOW).await.unwrap_err().code,
+            Code::NotFound
+        );
     }
 
     #[test]
@@ -352,12 +363,26 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_between_its_bounds() {
-        let (min, max) = (Duration::from_millis(2), Duration::from_millis(5));
-        for _ in 0..1_000 {
-            assert!((min..=max).contains(&between(min, max)));
-        }
-        assert_eq!(between(max, min), max);
-        assert_eq!(between(Duration::MAX, Duration::MAX), Duration::MAX);
+    fn a_token_of_somebody_gone_is_not_the_new_user_of_that_name() {
+        let user = R::User(v1::User { id: "2".into(), username: "ada".into(), ..Default::default() });
+        let binding = R::PolicyBinding(v1::PolicyBinding {
+            target: target(wiki()),
+            user: Some(v1::UserRef { username: "ada".into(), ..Default::default() }),
+            ..Default::default()
+        });
+        let store = store([application("wiki"), user, binding]);
+        let asked = |id: &str, username: &str| {
+            let subject = Some(v1::Subject {
+                user_id: id.into(),
+                username: username.into(),
+                ..Default::default()
+            });
+            match attempt(&store.load(), v1::CheckRequest { subject, ..ask(wiki()) }, NOW).unwrap() {
+                Attempt::Answered(response) => response.decision(),
+                Attempt::Pending(_) => panic!("it waits"),
+            }
+        };
+        assert_eq!((asked("2", ""), asked("", "ada")), (v1::Decision::Allow, v1::Decision::Allow));
+        assert_eq!(asked("1", "ada"), v1::Decision::Deny);
     }
 }

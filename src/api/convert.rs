@@ -272,6 +272,7 @@ pub(super) fn response(answer: Answer, summary: String, revision: u64) -> v1::Ch
         stale: false,
         explanation,
         valid_until: answer.valid_until.map(value::to_timestamp),
+        context: answer.changed_context.map(value::to_struct),
     }
 }
 
@@ -505,6 +506,7 @@ mod tests {
             valid_until: Some(Timestamp::new(-1, 5)),
             report: Some(Box::new(whole)),
             subject_known: true,
+            changed_context: None,
         };
         let message = response(answer, "why".into(), 4);
         assert_eq!((message.decision(), message.revision, message.stale), (v1::Decision::Deny, 4, false));
@@ -557,6 +559,7 @@ mod tests {
             valid_until: None,
             report: None,
             subject_known: true,
+            changed_context: None,
         };
         assert_eq!(response(answer, String::new(), 1).explanation, None);
     }

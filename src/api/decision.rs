@@ -4,6 +4,7 @@
 
 use super::ask::{Attempt, Failure, attempt, finish, now};
 use super::status::{error, status};
+use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
 use crate::store::Store;
@@ -25,12 +26,13 @@ pub const MAX_MESSAGE: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct DecisionApi {
     store: Arc<Store>,
+    evaluators: Arc<Evaluators>,
 }
 
 impl DecisionApi {
-    /// Answers from this store.
-    pub const fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    /// Answers from this store, with these evaluators for policies that need something outside of it.
+    pub const fn new(store: Arc<Store>, evaluators: Arc<Evaluators>) -> Self {
+        Self { store, evaluators }
     }
 
     /// As a service for a server, with its limits.
@@ -46,9 +48,10 @@ impl DecisionService for DecisionApi {
         match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
             Attempt::Answered(response) => Ok(Response::new(*response)),
             // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
-            Attempt::Pending(pending) => {
-                Box::pin(finish(&snapshot, *pending)).await.map(Response::new).map_err(status)
-            }
+            Attempt::Pending(pending) => Box::pin(finish(&snapshot, &self.evaluators, *pending))
+                .await
+                .map(Response::new)
+                .map_err(status),
         }
     }
 
@@ -76,8 +79,8 @@ impl DecisionService for DecisionApi {
             let result = match attempt(&snapshot, check, now) {
                 Ok(Attempt::Answered(response)) => Some(Ok(*response)),
                 Ok(Attempt::Pending(pending)) => {
-                    let snapshot = &snapshot;
-                    waiting.push(async move { (index, finish(snapshot, *pending).await) });
+                    let (snapshot, evaluators) = (&snapshot, &self.evaluators);
+                    waiting.push(async move { (index, finish(snapshot, evaluators, *pending).await) });
                     None
                 }
                 Err(failure) => Some(Err(failure)),
@@ -102,8 +105,14 @@ impl DecisionService for DecisionApi {
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let questions = request.into_inner();
-        let store = Arc::clone(&self.store);
-        Ok(Response::new(Answers { store, questions, ended: false, waiting: FuturesUnordered::new() }))
+        let (store, evaluators) = (Arc::clone(&self.store), Arc::clone(&self.evaluators));
+        Ok(Response::new(Answers {
+            store,
+            evaluators,
+            questions,
+            ended: false,
+            waiting: FuturesUnordered::new(),
+        }))
     }
 }
 
@@ -128,6 +137,7 @@ type Late = Pin<Box<dyn Future<Output = v1::CheckStreamResponse> + Send>>;
 /// channel; the others wait side by side, up to a bound, and are answered when they are ready.
 pub struct Answers {
     store: Arc<Store>,
+    evaluators: Arc<Evaluators>,
     questions: Streaming<v1::CheckStreamRequest>,
     ended: bool,
     waiting: FuturesUnordered<Late>,
@@ -153,7 +163,8 @@ impl Answers {
         match attempt(&snapshot, check, now()) {
             Ok(Attempt::Answered(response)) => Some(stream_result(id, Ok(*response))),
             Ok(Attempt::Pending(pending)) => {
-                let late = async move { stream_result(id, finish(&snapshot, *pending).await) };
+                let evaluators = Arc::clone(&self.evaluators);
+                let late = async move { stream_result(id, finish(&snapshot, &evaluators, *pending).await) };
                 self.waiting.push(Box::pin(late));
                 None
             }

@@ -68,7 +68,7 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
         }
     };
     let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
-    let result = app::run(store, listeners, ending, ready, shutdown).await;
+    let result = app::run(store, Arc::default(), listeners, ending, ready, shutdown).await;
     drop(watching);
     tracing::info!("stopped");
     result

@@ -9,6 +9,7 @@ use super::Exit;
 use super::output::{Screen, count, one_line};
 use super::sources::{self, BlueprintArgs, StoreArgs};
 use crate::api::ask;
+use crate::evaluators::Evaluators;
 use crate::store::Snapshot;
 use crate::sync::source::{self, Loaded};
 use crate::sync::suite::{self, BundleSource, Suite};
@@ -146,6 +147,7 @@ async fn run_all(
     let mut results = Vec::with_capacity(total);
     let mut shared = Shared { args, known: HashMap::new() };
     let now = ask::now();
+    let evaluators = Evaluators::default();
     for suite in suites {
         let snapshot = match shared.snapshot(suite.bundle, &suite.origin.file) {
             Ok(snapshot) => snapshot,
@@ -155,7 +157,7 @@ async fn run_all(
             }
         };
         for (case, origin) in suite.cases {
-            let result = case::run(&snapshot, case, origin, now).await;
+            let result = case::run(&snapshot, &evaluators, case, origin, now).await;
             let failed = result.failure.is_some() && args.output == Format::Text;
             if total > MANY && (failed || results.len() % STEP == 0) {
                 screen.show_progress(if failed {

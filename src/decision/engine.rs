@@ -5,9 +5,10 @@
 //! Must not know: what the target leans on.
 
 use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
-use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp};
-use crate::policy::{Deferred, Evaluation, Input, Verdict};
+use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp, Value};
+use crate::policy::{Calls, Changes, Deferred, Evaluation, Input, Verdict};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A policy that has to be waited for.
@@ -17,9 +18,11 @@ pub struct Waiting {
     pub target: TargetKey,
     /// Which binding: the index of its row.
     pub row: u32,
+    /// Whether this is not the binding's own policy but one that it called.
+    pub called: bool,
     /// What has to happen.
     pub deferred: Deferred,
-    /// After this long it counts as an error.
+    /// After this long, all that the binding waits for taken together, it counts as an error.
     pub timeout: Duration,
 }
 
@@ -30,6 +33,8 @@ pub struct Answered {
     pub target: TargetKey,
     /// Which binding: the index of its row.
     pub row: u32,
+    /// Whether this is not the binding's own policy but one that it called.
+    pub called: bool,
     /// What it said, or its error.
     pub verdict: Verdict,
 }
@@ -49,6 +54,8 @@ pub struct SetResult {
     pub messages: Vec<Box<str>>,
     /// The bindings, if asked for.
     pub bindings: Vec<BindingReport>,
+    /// What policies changed in the context, taken together.
+    pub changes: Option<Box<Changes>>,
     /// Not empty: the outcome is not known until these have answered.
     pub waiting: Vec<Waiting>,
 }
@@ -74,16 +81,43 @@ struct Slot<'a> {
 
 enum State {
     Skipped,
-    Static { raw: bool, result: bool },
-    Policy { verdict: Verdict, result: bool },
+    Static {
+        raw: bool,
+        result: bool,
+    },
+    Policy {
+        verdict: Verdict,
+        result: bool,
+    },
     Waiting(Deferred),
+    /// It has to see what a policy before it does to the context, and that one is waited for.
+    Later,
+}
+
+/// What a policy sees of the question, with what the policies before it changed.
+struct Scene<'a> {
+    context: Cow<'a, Context>,
+    attributes: Option<Value>,
+    changed: bool,
+}
+
+impl Scene<'_> {
+    fn change(&mut self, changes: &Changes) {
+        self.changed = true;
+        if let Some(values) = &changes.values {
+            self.context.to_mut().values = values.clone();
+        }
+        if let Some(attributes) = &changes.attributes {
+            self.attributes = Some(attributes.clone());
+        }
+    }
 }
 
 impl State {
     fn result(&self) -> Option<bool> {
         match self {
             Self::Static { result, .. } | Self::Policy { result, .. } => Some(*result),
-            Self::Skipped | Self::Waiting(_) => None,
+            Self::Skipped | Self::Waiting(_) | Self::Later => None,
         }
     }
 }
@@ -109,14 +143,34 @@ impl<V: View> Run<'_, V> {
             }
             slots.push(slot);
         }
+        let mut scene = Scene { context: Cow::Borrowed(self.context), attributes: None, changed: false };
+        let mut unsettled = false;
         for slot in slots.iter_mut().filter(|slot| !slot.bound.subject.is_static()) {
             if decided {
                 break;
             }
-            self.timed(slot, |run, bound| run.run_policy(set, bound));
+            if unsettled {
+                slot.state = State::Later;
+                continue;
+            }
+            self.timed(slot, |run, bound| run.run_policy(set, bound, &scene));
             decided = self.decides(set.mode, slot);
+            match &slot.state {
+                // A dry run changes nothing for the others.
+                _ if slot.bound.dry_run => {}
+                State::Policy { verdict: Verdict { changes: Some(changes), .. }, .. } => {
+                    scene.change(changes)
+                }
+                State::Waiting(_) => unsettled = slot.bound.subject.changes_context(),
+                _ => {}
+            }
         }
-        self.combine(set, &slots, decided)
+        let mut out = self.combine(set, &slots, decided);
+        if scene.changed {
+            let values = Some(scene.context.into_owned().values);
+            out.changes = Some(Box::new(Changes { values, attributes: scene.attributes }));
+        }
+        out
     }
 
     /// As [`Run::evaluate`], for a set without policies and without a report: most of all questions. It keeps sums
@@ -178,14 +232,21 @@ impl<V: View> Run<'_, V> {
         State::Static { raw, result: !self.member.anonymous && (raw != bound.negate) }
     }
 
-    fn run_policy(&self, set: &BindingSet, bound: &Bound) -> State {
-        let earlier =
-            self.answered.iter().find(|answered| answered.target == set.key && answered.row == bound.row);
-        let verdict = match (earlier, &bound.subject) {
+    fn run_policy(&self, set: &BindingSet, bound: &Bound, scene: &Scene<'_>) -> State {
+        let mine = |answered: &&Answered| answered.target == set.key && answered.row == bound.row;
+        let earlier = || self.answered.iter().filter(mine);
+        let verdict = match (earlier().find(|answered| !answered.called), &bound.subject) {
             (Some(answered), _) => answered.verdict.clone(),
             (None, BoundSubject::Policy(policy)) => {
-                let input =
-                    Input { person: self.member.person(), context: self.context, reputation: self.view };
+                let mut person = self.member.person();
+                if let Some(attributes) = &scene.attributes {
+                    person.attributes = attributes;
+                }
+                let called: SmallVec<[Verdict; 1]> =
+                    earlier().map(|answered| answered.verdict.clone()).collect();
+                let calls = Calls::answered(&called);
+                let (context, target) = (&*scene.context, self.view.target_data(set.key));
+                let input = Input { person, context, target, world: self.view, calls: &calls };
                 match policy.evaluate(&input) {
                     Evaluation::Done(verdict) => verdict,
                     Evaluation::Deferred(deferred) => return State::Waiting(deferred),
@@ -253,7 +314,11 @@ impl<V: View> Run<'_, V> {
 
     fn waiting(&self, set: &BindingSet, bound: &Bound, deferred: &Deferred) -> Waiting {
         let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, |row| row.switches.timeout());
-        Waiting { target: set.key, row: bound.row, deferred: deferred.clone(), timeout }
+        let (called, deferred) = match deferred {
+            Deferred::Called(deferred) => (true, (**deferred).clone()),
+            deferred => (false, deferred.clone()),
+        };
+        Waiting { target: set.key, row: bound.row, called, deferred, timeout }
     }
 
     fn report(&self, set: &BindingSet, slots: &[Slot<'_>]) -> Vec<BindingReport> {
@@ -278,7 +343,9 @@ impl<V: View> Run<'_, V> {
             };
             report.nanoseconds = slot.nanoseconds;
             match &slot.state {
-                State::Skipped | State::Waiting(_) => report.skipped = Some(SkipReason::Decided),
+                State::Skipped | State::Waiting(_) | State::Later => {
+                    report.skipped = Some(SkipReason::Decided)
+                }
                 State::Static { raw, result } => (report.raw_result, report.result) = (*raw, *result),
                 State::Policy { verdict, result } => {
                     report.result = *result;

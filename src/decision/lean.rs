@@ -130,6 +130,7 @@ impl Part {
             valid_until: self.result.valid_until,
             report: (question.explain != Explain::None).then(|| Box::new(self.report)),
             subject_known: member.user.is_some(),
+            changed_context: self.result.changes.and_then(|changes| changes.values),
         }
     }
 }

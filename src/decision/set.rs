@@ -175,6 +175,11 @@ pub enum BoundSubject {
 }
 
 impl BoundSubject {
+    /// Whether it may change the context for the bindings after it.
+    pub fn changes_context(&self) -> bool {
+        matches!(self, Self::Policy(policy) if policy.changes_context())
+    }
+
     /// Whether it is a pure membership check.
     pub const fn is_static(&self) -> bool {
         matches!(self, Self::User(_) | Self::Group(_))

@@ -1,6 +1,6 @@
 //! Answers and their explanations.
 
-use super::{FlowAuthentication, Id, Mode, TargetKind, Timestamp};
+use super::{FlowAuthentication, Id, Mode, TargetKind, Timestamp, Value};
 
 /// The outcome of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Answer {
     pub report: Option<Box<TargetReport>>,
     /// Whether the directory knew the subject.
     pub subject_known: bool,
+    /// The context's free values as the target's policies left them; absent when they changed nothing.
+    pub changed_context: Option<Value>,
 }
 
 /// Why a target passed or failed.

@@ -16,9 +16,7 @@ impl Dummy {
     pub(super) fn new(config: &model::Dummy) -> Self {
         let verdict = match &config.error {
             Some(text) => Verdict::error(text.clone()),
-            None => {
-                Verdict { result: Ok(config.result), messages: config.messages.clone(), valid_until: None }
-            }
+            None => Verdict { messages: config.messages.clone(), ..Verdict::of(config.result) },
         };
         let wait = (!config.wait_max.is_zero()).then_some((config.wait_min, config.wait_max));
         Self { verdict, wait }

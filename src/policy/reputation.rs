@@ -33,7 +33,7 @@ pub(super) fn evaluate(config: &Reputation, input: &Input<'_>) -> Verdict {
             };
             rows.iter().filter(wanted).for_each(count);
         }
-        None => input.reputation.visit(ip, identifier, &mut count),
+        None => input.world.reputation(ip, identifier, &mut count),
     }
     Verdict::of(score <= config.threshold).until(next_expiry)
 }

@@ -48,6 +48,29 @@ const FIRST: i64 = -9_214_560_000;
 /// 2261-12-31T23:59:59Z.
 const LAST: i64 = 9_214_646_399;
 
+/// The message of free values; anything but a map is a map without entries.
+pub fn to_struct(values: Value) -> prost_types::Struct {
+    let Value::Map(entries) = values else { return prost_types::Struct::default() };
+    prost_types::Struct {
+        fields: entries.into_iter().map(|(key, value)| (key.into(), to_value(value))).collect(),
+    }
+}
+
+fn to_value(value: Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(value) => Kind::BoolValue(value),
+        Value::Number(number) => Kind::NumberValue(number),
+        Value::String(text) => Kind::StringValue(text.into()),
+        Value::List(list) => {
+            Kind::ListValue(prost_types::ListValue { values: list.into_iter().map(to_value).collect() })
+        }
+        map @ Value::Map(_) => Kind::StructValue(to_struct(map)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
 /// A moment from its message; nothing outside of the years 1678 to 2261.
 pub fn moment(moment: &prost_types::Timestamp) -> Option<Timestamp> {
     let valid = (FIRST..=LAST).contains(&moment.seconds) && (0..1_000_000_000).contains(&moment.nanos);

@@ -13,10 +13,11 @@ use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    GroupRef, Id, Mode, ReputationScore, Stage, Subject, TargetDetail, TargetKind, TargetRef,
+    GroupRef, Id, Mode, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind, TargetRef, Value,
 };
-use crate::policy::ReputationRows;
+use crate::policy::{Compiled, World};
 use imbl::{OrdMap, OrdSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What can be referred to, and what refers, for the index of references.
@@ -167,8 +168,11 @@ impl Snapshot {
             return Member { claimed: subject, user: None, standing, anonymous: true, is_superuser: false };
         }
         let Some(entry) = self.user(subject) else {
-            let standing =
-                self.claimed_standing(subject, subject.user_id.as_deref(), subject.username.as_deref());
+            // A username that the directory has given to somebody else is not the subject's: a token of a user who
+            // was deleted must not become a new user of the same name.
+            let username = subject.username.as_deref();
+            let username = username.filter(|name| !self.directory.usernames.contains_key(*name));
+            let standing = self.claimed_standing(subject, subject.user_id.as_deref(), username);
             let is_superuser = subject.is_superuser || standing.is_superuser;
             let standing = Arc::new(standing);
             return Member { claimed: subject, user: None, standing, anonymous: false, is_superuser };
@@ -271,9 +275,26 @@ impl Snapshot {
     }
 }
 
-impl ReputationRows for Snapshot {
-    fn visit(&self, ip: Option<&str>, identifier: Option<&str>, visit: &mut dyn FnMut(&ReputationScore)) {
+impl World for Snapshot {
+    fn reputation(
+        &self,
+        ip: Option<&str>,
+        identifier: Option<&str>,
+        visit: &mut dyn FnMut(&ReputationScore),
+    ) {
         self.reputation.visit(ip, identifier, visit);
+    }
+
+    fn policy(&self, name: &str) -> Option<Arc<Compiled>> {
+        self.policy_named(name).map(|entry| Arc::clone(&entry.compiled))
+    }
+
+    fn city(&self, _: IpAddr) -> Option<Value> {
+        None
+    }
+
+    fn asn(&self, _: IpAddr) -> Option<Value> {
+        None
     }
 }
 
@@ -309,6 +330,10 @@ impl View for Snapshot {
             |hot| self.is_valid(hot, key),
             || self.target(key).map(|entry| self.compile(entry)),
         )
+    }
+
+    fn target_data(&self, key: TargetKey) -> Option<&Target> {
+        self.target(key).map(|entry| &entry.target)
     }
 
     fn subject_text(&self, subject: RowSubject) -> String {

@@ -6,7 +6,7 @@
 use super::source::{Path, Source};
 
 /// Who may use whom among the modules at the top of `src`, from left to right:
-/// `model < policy < decision < proto < store < (sync | api) < app < cli < main`.
+/// `model < policy < decision < proto < store < evaluators < (sync | api) < app < cli < main`.
 ///
 /// A module that is not here is an error: give it a place.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("config", &["model"]),
     ("sync", &["model", "policy", "decision", "proto", "store", "tls"]),
-    ("api", &["model", "policy", "decision", "proto", "store", "identity", "tls"]),
+    ("evaluators", &["model", "policy", "decision", "proto", "store", "tls"]),
+    ("api", &["model", "policy", "decision", "proto", "store", "evaluators", "identity", "tls"]),
     (
         "app",
         &[
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "health",
             "telemetry",
             "config",
+            "evaluators",
             "sync",
             "api",
         ],
@@ -52,6 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "health",
             "telemetry",
             "config",
+            "evaluators",
             "sync",
             "api",
             "app",

@@ -5,6 +5,7 @@
 use super::Trouble;
 use crate::api::ask::{self, check};
 use crate::cli::sources;
+use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_client::DecisionServiceClient;
 use crate::store::Settings;
@@ -29,7 +30,7 @@ pub(super) async fn files(
 ) -> Result<v1::CheckResponse, Trouble> {
     let invalid = |problems| Trouble::files("the configuration is not valid", problems);
     let store = sources::load(spec).and_then(|loaded| sources::store(loaded, settings)).map_err(invalid)?;
-    check(&store, request, ask::now()).await.map_err(|failure| {
+    check(&store, &Evaluators::default(), request, ask::now()).await.map_err(|failure| {
         let mut trouble = Trouble::new(failure.code, failure.message);
         trouble.error.field = failure.field;
         trouble

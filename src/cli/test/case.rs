@@ -4,6 +4,7 @@
 
 use crate::api::ask::{Failure, check_on};
 use crate::cli::output::{one_line, tree};
+use crate::evaluators::Evaluators;
 use crate::model::Timestamp;
 use crate::proto::v1;
 use crate::store::Snapshot;
@@ -35,6 +36,7 @@ pub(super) struct Deviation {
 /// Runs a case; `now` counts where it names no moment.
 pub(super) async fn run(
     snapshot: &Snapshot,
+    evaluators: &Evaluators,
     case: v1::TestCase,
     origin: Origin,
     now: Timestamp,
@@ -44,13 +46,13 @@ pub(super) async fn run(
     let mut request = case.check.unwrap_or_default();
     // All messages are only there when nothing is left out.
     request.full_evaluation |= expected.messages.is_some();
-    let answer = check_on(snapshot, request.clone(), now).await;
+    let answer = check_on(snapshot, evaluators, request.clone(), now).await;
     let took = start.elapsed();
     let failure = match deviation(&expected, &answer) {
         None => None,
         Some(text) => {
             request.explain = v1::ExplainLevel::Full.into();
-            let again = check_on(snapshot, request, now).await;
+            let again = check_on(snapshot, evaluators, request, now).await;
             Some(Deviation { text, explanation: again.ok().and_then(|response| response.explanation) })
         }
     };

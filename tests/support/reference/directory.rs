@@ -12,6 +12,8 @@ pub(crate) struct Person<'a> {
     pub(crate) user: Option<&'a v1::User>,
     pub(crate) id: String,
     pub(crate) username: String,
+    /// Whether the username counts for user bindings.
+    has_username: bool,
     /// Every group, direct or through ancestors: ids and names.
     groups: Vec<v1::GroupRef>,
     pub(crate) is_superuser: bool,
@@ -20,7 +22,11 @@ pub(crate) struct Person<'a> {
 impl Person<'_> {
     /// Ids match ids and usernames match usernames.
     pub(crate) fn is_user(&self, user: &v1::UserRef) -> bool {
-        if user.id.is_empty() { user.username == self.username } else { user.id == self.id }
+        if user.id.is_empty() {
+            self.has_username && user.username == self.username
+        } else {
+            user.id == self.id
+        }
     }
 
     /// Ids match ids and names match names.
@@ -103,7 +109,9 @@ impl Reference {
             Some(user) => (or(&user.id, &user.username).to_owned(), user.username.clone()),
             None => (subject.user_id.clone(), subject.username.clone()),
         };
-        Person { anonymous: subject.anonymous, user, id, username, groups, is_superuser }
+        // Somebody else's username is not the subject's, whatever the caller says.
+        let has_username = user.is_some() || !self.users().any(|user| user.username == username);
+        Person { anonymous: subject.anonymous, user, id, username, has_username, groups, is_superuser }
     }
 
     /// Who did what the event tells of; nothing when the directory does not know.
