@@ -11,6 +11,7 @@ mod test;
 mod validate;
 
 use crate::config::{self, ServeArgs};
+use crate::evaluators::python::worker_main;
 use clap::{Parser, Subcommand};
 use output::Screen;
 use std::io::{self, IsTerminal};
@@ -69,6 +70,12 @@ enum Command {
     Test(test::TestArgs),
     /// Turn authentik blueprints into one bundle
     Convert(convert::ConvertArgs),
+    /// Run programs in Python for a server, over standard input and output
+    #[command(hide = true)]
+    PythonWorker {
+        /// Memory for programs, in bytes
+        memory: u64,
+    },
 }
 
 /// Runs the command.
@@ -83,6 +90,12 @@ pub fn run(cli: Cli) -> Exit {
                     Screen::new(&mut io::sink(), &mut err).note(format_args!("error: {error}"));
                     Exit::Undecided
                 }
+            };
+        }
+        Command::PythonWorker { memory } => {
+            return match worker_main(memory) {
+                Ok(()) => Exit::Good,
+                Err(_) => Exit::Undecided,
             };
         }
         other => other,
@@ -101,8 +114,8 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Validate(args) => validate::run(&args, screen),
         Command::Test(args) => test::run(&args, screen),
         Command::Convert(args) => convert::run(&args, screen),
-        // Has its own way above, since it writes to no screen.
-        Command::Serve(_) => Exit::Undecided,
+        // These have their own way above, since they write to no screen.
+        Command::Serve(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }
 }
 
@@ -135,7 +148,8 @@ mod tests {
     fn every_argument_has_help() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
-            let examples = command.get_name() == "serve" || command.get_after_help().is_some();
+            let examples =
+                command.is_hide_set() || command.get_name() == "serve" || command.get_after_help().is_some();
             assert!(examples, "{} has no examples", command.get_name());
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());

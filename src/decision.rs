@@ -15,7 +15,7 @@ pub use member::{Atom, Member, Standing};
 pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowSubject, Switches, TargetKey};
 pub use summary::summarize;
 
-use crate::model::{Target, TargetRef};
+use crate::model::{Group, Target, TargetRef};
 use crate::policy::World;
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ pub trait View: World {
 
     /// A target's own data; nothing for a key of another revision.
     fn target_data(&self, key: TargetKey) -> Option<&Target>;
+
+    /// All groups of somebody, and whether they are direct.
+    fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)>;
 
     /// A row's subject side as people read it.
     fn subject_text(&self, subject: RowSubject) -> String;

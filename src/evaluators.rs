@@ -3,23 +3,44 @@
 //!
 //! Must not know: who asks, how the answer is used.
 
-use crate::decision::{Answered, Waiting};
-use crate::policy::{Deferred, Verdict};
+mod directory;
+pub mod python;
+
+use crate::decision::{Answered, View as _, Waiting};
+use crate::model::{Subject, User, Value};
+use crate::policy::python::{Call, Outcome, Scene, user_object};
+use crate::policy::{Calls, Deferred, Evaluation, Input, Verdict, World as _};
 use crate::store::Snapshot;
+use monty_types::MontyObject as Object;
+use python::{Answers, Python, PythonOptions, Runner};
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Sees deferred policies through. The default has nothing outside to turn to; policies that need something error and
 /// say so.
 #[derive(Debug, Default)]
-pub struct Evaluators {}
+pub struct Evaluators {
+    python: Option<Python>,
+}
 
 impl Evaluators {
+    /// With Python.
+    #[must_use]
+    pub fn with_python(mut self, options: PythonOptions) -> Self {
+        self.python = Some(Python::new(options));
+        self
+    }
+
     /// Sees one deferred policy through, at most until its timeout after `start`.
-    pub async fn settle(&self, _snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
+    pub async fn settle(&self, snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
-        let verdict = tokio::time::timeout_at(start + timeout, self.run(deferred)).await;
+        let deadline = start + timeout;
+        let verdict = tokio::time::timeout_at(deadline, self.run(snapshot, deferred, deadline)).await;
         let verdict = verdict.unwrap_or_else(|_| {
             Verdict::error(format!(
                 "timed out after {timeout:?}; raise the binding's timeout, or make the policy faster"
@@ -28,14 +49,101 @@ impl Evaluators {
         Answered { target, row, called, verdict }
     }
 
-    async fn run(&self, deferred: Deferred) -> Verdict {
+    async fn run(&self, snapshot: &Snapshot, deferred: Deferred, deadline: Instant) -> Verdict {
         match deferred {
             Deferred::Wait { min, max, verdict } => {
                 tokio::time::sleep(between(min, max)).await;
                 verdict
             }
-            Deferred::Called(deferred) => Box::pin(self.run(*deferred)).await,
+            Deferred::Called(deferred) => Box::pin(self.run(snapshot, *deferred, deadline)).await,
+            Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
         }
+    }
+
+    async fn python(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Verdict {
+        let Some(python) = &self.python else {
+            return Verdict::error("expressions in Python are switched off; see the setting `python`");
+        };
+        let scene = Surroundings { evaluators: self, snapshot, scene: call.scene.as_deref(), deadline };
+        python.run(call, deadline, &scene).await
+    }
+}
+
+/// Where a program runs: what it may look up and call.
+struct Surroundings<'a> {
+    evaluators: &'a Evaluators,
+    snapshot: &'a Snapshot,
+    scene: Option<&'a Scene>,
+    deadline: Instant,
+}
+
+impl Surroundings<'_> {
+    async fn call(
+        &self,
+        name: &str,
+        values: Value,
+        attributes: Value,
+        runner: &mut Runner<'_>,
+    ) -> io::Result<Option<Outcome>> {
+        let (Some(policy), Some(scene)) = (self.snapshot.policy(name), self.scene) else { return Ok(None) };
+        let mut scene = scene.clone();
+        (scene.context.values, scene.attributes) = (values, attributes);
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        loop {
+            let deferred = {
+                let calls = Calls::answered(&verdicts);
+                let (person, context, target) = (scene.person(), &scene.context, scene.target.as_ref());
+                let input =
+                    Input { person, context, target, groups: &scene, world: self.snapshot, calls: &calls };
+                match policy.evaluate(&input) {
+                    Evaluation::Done(verdict) => {
+                        return Ok(Some(Outcome { raw: raw(&verdict), verdict }));
+                    }
+                    Evaluation::Deferred(deferred) => deferred,
+                }
+            };
+            let (called, deferred) = match deferred {
+                Deferred::Called(deferred) => (true, *deferred),
+                deferred => (false, deferred),
+            };
+            let outcome = match deferred {
+                // On the very worker that waits for this: another one might wait for a place that this one has.
+                Deferred::Python(call) => Box::pin(runner.run(&call)).await?,
+                deferred => {
+                    let verdict = self.evaluators.run(self.snapshot, deferred, self.deadline).await;
+                    Outcome { raw: raw(&verdict), verdict }
+                }
+            };
+            if !called {
+                return Ok(Some(outcome));
+            }
+            verdicts.push(outcome.verdict);
+        }
+    }
+}
+
+fn raw(verdict: &Verdict) -> Value {
+    verdict.result.as_ref().map_or(Value::Null, |passing| Value::Bool(*passing))
+}
+
+impl Answers for Surroundings<'_> {
+    fn policy<'a>(
+        &'a self,
+        name: &'a str,
+        values: Value,
+        attributes: Value,
+        runner: &'a mut Runner<'_>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Option<Outcome>>> + Send + 'a>> {
+        Box::pin(self.call(name, values, attributes, runner))
+    }
+
+    fn users(&self, filters: &Value) -> Object {
+        let object = |user: &Arc<User>| {
+            let subject = Subject { user_id: Some(user.id.to_string().into()), ..Subject::default() };
+            let member = self.snapshot.member(&subject);
+            user_object(user, member.is_superuser, &self.snapshot.groups_of(&member))
+        };
+        Object::List(directory::find(self.snapshot, filters).iter().map(object).collect())
     }
 }
 

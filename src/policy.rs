@@ -7,9 +7,12 @@ mod dummy;
 mod event_matcher;
 mod password;
 mod password_expiry;
+pub mod python;
 mod reputation;
 
-use crate::model::{Context, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value};
+use crate::model::{
+    Context, ExpressionLanguage, Group, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value,
+};
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +36,15 @@ pub struct Person<'a> {
     pub attributes: &'a Value,
     /// The directory's entry, if it has one.
     pub user: Option<&'a User>,
+    /// Whether it is a superuser.
+    pub is_superuser: bool,
+}
+
+/// The groups of somebody.
+pub trait Groups {
+    /// All of them, inherited ones too, and whether somebody is in them directly. A group that only the caller vouches
+    /// for has no more than its id or name.
+    fn all(&self) -> Vec<(Arc<Group>, bool)>;
 }
 
 /// What a policy may read.
@@ -44,6 +56,8 @@ pub struct Input<'a> {
     pub context: &'a Context,
     /// What is asked about, if it is known.
     pub target: Option<&'a Target>,
+    /// The groups of that person.
+    pub groups: &'a dyn Groups,
     /// What policies may look up.
     pub world: &'a dyn World,
     /// The policies that this one called.
@@ -191,6 +205,8 @@ pub enum Deferred {
     /// A policy that this one called has to answer first; then this one is asked again, with that answer among its
     /// [`Calls`].
     Called(Box<Deferred>),
+    /// Run a program in Python.
+    Python(Box<python::Call>),
 }
 
 /// Why a policy cannot be compiled.
@@ -213,6 +229,7 @@ enum Kind {
     PasswordExpiry(crate::model::PasswordExpiry),
     Password(password::Password),
     Reputation(crate::model::Reputation),
+    Python(Box<python::Program>),
     /// Always errors with this text, so that the binding's failure result decides.
     Broken(Box<str>),
 }
@@ -238,6 +255,9 @@ impl Compiled {
             PolicyKind::PasswordExpiry(config) => Kind::PasswordExpiry(config.clone()),
             PolicyKind::Password(config) => Kind::Password(password::Password::new(config)?),
             PolicyKind::Reputation(config) => Kind::Reputation(config.clone()),
+            PolicyKind::Expression(config) if config.language == ExpressionLanguage::Python => {
+                Kind::Python(Box::new(python::Program::new(name, &config.source)))
+            }
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
             ),
@@ -252,8 +272,19 @@ impl Compiled {
     }
 
     /// Whether it may change the context for the policies after it.
-    pub const fn changes_context(&self) -> bool {
-        false
+    pub fn changes_context(&self) -> bool {
+        match &self.0 {
+            Kind::Python(program) => program.changes_context(),
+            _ => false,
+        }
+    }
+
+    /// The program, if it is one in Python.
+    pub fn python(&self) -> Option<&python::Program> {
+        match &self.0 {
+            Kind::Python(program) => Some(program),
+            _ => None,
+        }
     }
 
     /// What the policy says.
@@ -264,6 +295,7 @@ impl Compiled {
             Kind::PasswordExpiry(config) => password_expiry::evaluate(config, input),
             Kind::Password(policy) => policy.evaluate(input),
             Kind::Reputation(config) => reputation::evaluate(config, input),
+            Kind::Python(program) => return program.evaluate(input),
             Kind::Broken(text) => Verdict::error(text.clone()),
         })
     }
@@ -276,6 +308,12 @@ pub(crate) mod tests {
 
     /// Nothing to look up.
     pub(crate) struct Nowhere;
+
+    impl Groups for Nowhere {
+        fn all(&self) -> Vec<(Arc<Group>, bool)> {
+            Vec::new()
+        }
+    }
 
     impl World for Nowhere {
         fn reputation(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
@@ -297,7 +335,7 @@ pub(crate) mod tests {
     pub(crate) fn verdict(kind: PolicyKind, person: Person<'_>, context: &Context) -> Verdict {
         let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
         let calls = Calls::default();
-        let input = Input { person, context, target: None, world: &Nowhere, calls: &calls };
+        let input = Input { person, context, target: None, groups: &Nowhere, world: &Nowhere, calls: &calls };
         match Compiled::new(&policy).unwrap().evaluate(&input) {
             Evaluation::Done(verdict) => verdict,
             Evaluation::Deferred(deferred) => panic!("{deferred:?}"),
@@ -312,6 +350,7 @@ pub(crate) mod tests {
         email: "alice@example.com",
         attributes: &Value::Null,
         user: None,
+        is_superuser: false,
     };
 
     #[test]

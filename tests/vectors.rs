@@ -20,6 +20,7 @@ mod tests {
     use crate::support::vectors::{self, Pdp, Refusal, Reply, Unanswered, rules};
     use bindery::api::ask::check;
     use bindery::evaluators::Evaluators;
+    use bindery::evaluators::python::{Isolation, PythonOptions};
     use bindery::model::{ResourceKind, Timestamp};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -30,14 +31,20 @@ mod tests {
     /// bindery itself.
     struct Bindery {
         store: Store,
+        evaluators: Evaluators,
         runtime: tokio::runtime::Runtime,
     }
 
     impl Bindery {
         fn new() -> Self {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            Self { store: Store::new(Settings::default()), runtime }
+            let evaluators = Evaluators::default().with_python(python());
+            Self { store: Store::new(Settings::default()), evaluators, runtime }
         }
+    }
+
+    fn python() -> PythonOptions {
+        PythonOptions::new(Isolation::Process(env!("CARGO_BIN_EXE_bindery").into()))
     }
 
     impl Pdp for Bindery {
@@ -53,8 +60,7 @@ mod tests {
 
         fn ask(&self, request: &v1::CheckRequest) -> Result<Reply, Unanswered> {
             let now = Timestamp::new(NOW, 0);
-            let answer =
-                self.runtime.block_on(check(&self.store, &Evaluators::default(), request.clone(), now));
+            let answer = self.runtime.block_on(check(&self.store, &self.evaluators, request.clone(), now));
             let answer = answer.map_err(|failure| Unanswered::Error(format!("{failure:?}")))?;
             let explained = |explanation: &v1::Explanation| {
                 let source = |binding: &v1::BindingExplanation| {

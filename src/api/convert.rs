@@ -19,6 +19,8 @@ pub const MAX_CONTEXT: usize = 256 << 10;
 pub const MAX_SUBJECT: usize = 256 << 10;
 /// The most reputation rows in a context.
 pub const MAX_SCORES: usize = 1_000;
+/// The largest body of an HTTP request in a question, in bytes.
+pub const MAX_BODY: usize = 64 << 10;
 /// The longest name in a question, in bytes.
 const MAX_NAME: usize = 1_024;
 
@@ -203,15 +205,27 @@ fn context(message: v1::Context, now: Timestamp) -> Checked<Context> {
     Ok(Context {
         now,
         client_ip,
-        http: message.http.map(http),
+        http: message.http.map(http).transpose()?,
         event: message.event.map(event).transpose()?,
         values: data("context.values", message.values)?,
         reputation: message.reputation.map(reputation).transpose()?,
     })
 }
 
-fn http(message: v1::HttpRequest) -> HttpRequest {
-    HttpRequest {
+fn http(message: v1::HttpRequest) -> Checked<HttpRequest> {
+    let remote_address = match message.remote_address.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| {
+            let text = format!("`{text}` is not an address; write one, such as 192.0.2.7");
+            Failure::argument("context.http.remote_address", &text)
+        })?),
+    };
+    let length = message.body.len();
+    if length > MAX_BODY {
+        let text = format!("{length} bytes; at most {MAX_BODY} are allowed, so leave it out or cut it");
+        return Err(Failure::argument("context.http.body", &text));
+    }
+    Ok(HttpRequest {
         method: message.method.into(),
         scheme: message.scheme.into(),
         host: message.host.into(),
@@ -219,7 +233,9 @@ fn http(message: v1::HttpRequest) -> HttpRequest {
         query: message.query.into(),
         headers: message.headers.into_iter().collect(),
         brand_title: message.brand_title.map(Into::into),
-    }
+        remote_address,
+        body: message.body.into(),
+    })
 }
 
 fn event(message: v1::Event) -> Checked<Event> {

@@ -5,10 +5,11 @@
 //! Must not know: what the target leans on.
 
 use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
-use crate::model::{BindingReport, Context, Mode, SkipReason, Timestamp, Value};
-use crate::policy::{Calls, Changes, Deferred, Evaluation, Input, Verdict};
+use crate::model::{BindingReport, Context, Group, Mode, SkipReason, Timestamp, Value};
+use crate::policy::{Calls, Changes, Deferred, Evaluation, Groups, Input, Verdict};
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A policy that has to be waited for.
@@ -69,6 +70,18 @@ pub(super) struct Run<'a, V> {
     pub(super) full: bool,
     pub(super) report: bool,
     pub(super) ticks: Option<Ticks<'a>>,
+}
+
+/// The groups of a member, looked up when a policy asks for them.
+struct Belonging<'a, V> {
+    view: &'a V,
+    member: &'a Member<'a>,
+}
+
+impl<V: View> Groups for Belonging<'_, V> {
+    fn all(&self) -> Vec<(Arc<Group>, bool)> {
+        self.view.groups_of(self.member)
+    }
 }
 
 /// What came of one binding that takes part.
@@ -246,7 +259,9 @@ impl<V: View> Run<'_, V> {
                     earlier().map(|answered| answered.verdict.clone()).collect();
                 let calls = Calls::answered(&called);
                 let (context, target) = (&*scene.context, self.view.target_data(set.key));
-                let input = Input { person, context, target, world: self.view, calls: &calls };
+                let groups = Belonging { view: self.view, member: self.member };
+                let input =
+                    Input { person, context, target, groups: &groups, world: self.view, calls: &calls };
                 match policy.evaluate(&input) {
                     Evaluation::Done(verdict) => verdict,
                     Evaluation::Deferred(deferred) => return State::Waiting(deferred),

@@ -62,6 +62,7 @@ impl Member<'_> {
                 email: &user.email,
                 attributes: &user.attributes,
                 user: Some(user),
+                is_superuser: self.is_superuser,
             },
             None => Person {
                 anonymous: self.anonymous,
@@ -70,6 +71,7 @@ impl Member<'_> {
                 email: claimed.email.as_deref().unwrap_or_default(),
                 attributes: &claimed.attributes,
                 user: None,
+                is_superuser: self.is_superuser,
             },
         }
     }

@@ -85,6 +85,10 @@ pub struct HttpRequest {
     pub headers: BTreeMap<String, String>,
     /// Title of the brand that the request came in under.
     pub brand_title: Option<Box<str>>,
+    /// Where the request came from, before any header is looked at; absent: the client's address.
+    pub remote_address: Option<IpAddr>,
+    /// The body, as far as the caller gave it.
+    pub body: Box<[u8]>,
 }
 
 /// Something that happened.

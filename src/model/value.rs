@@ -1,9 +1,10 @@
 //! Free-form data, as context and attributes carry it, and moments in time.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A JSON-like value.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// No value.
     #[default]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A group with its names interned.
 #[derive(Debug)]
 pub(super) struct GroupEntry {
-    pub(super) group: Group,
+    pub(super) group: Arc<Group>,
     pub(super) id: Atom,
     pub(super) name: Atom,
     pub(super) parents: Box<[Atom]>,
@@ -119,6 +119,6 @@ impl Directory {
             atom
         };
         let parents = group.parents.iter().map(&mut mention).collect();
-        (GroupEntry { group, id, name, parents }, new)
+        (GroupEntry { group: Arc::new(group), id, name, parents }, new)
     }
 }

@@ -13,7 +13,8 @@ use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    GroupRef, Id, Mode, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind, TargetRef, Value,
+    Group, GroupRef, Id, Mode, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind, TargetRef,
+    User, Value,
 };
 use crate::policy::{Compiled, World};
 use imbl::{OrdMap, OrdSet};
@@ -151,6 +152,21 @@ impl Snapshot {
         self.references.range(first..).take_while(move |(to, _)| *to == node).map(|(_, from)| *from)
     }
 
+    /// Every user, in no order.
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.directory.users.values().map(|entry| &entry.user)
+    }
+
+    /// The user with this username.
+    pub fn user_named(&self, name: &str) -> Option<&Arc<User>> {
+        self.directory.usernames.get(name).map(|entry| &entry.user)
+    }
+
+    /// The user with this id.
+    pub fn user_with_id(&self, id: &str) -> Option<&Arc<User>> {
+        self.directory.users.get(&Id::new(id)).map(|entry| &entry.user)
+    }
+
     fn user(&self, subject: &Subject) -> Option<&Arc<UserEntry>> {
         match (&subject.user_id, &subject.username) {
             // An id that the directory does not know is somebody else than a user of the same name: names are
@@ -207,6 +223,51 @@ impl Snapshot {
         let ids = subject.group_ids.iter().map(|id| (Space::GroupId, id.as_str()));
         let names = subject.group_names.iter().map(|name| (Space::GroupName, name.as_str()));
         self.directory.compute(&self.atoms, id, username, ids.chain(names))
+    }
+
+    /// All groups of somebody, by name, and whether they are direct.
+    fn groups(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)> {
+        if member.anonymous {
+            return Vec::new();
+        }
+        let claimed = member.claimed;
+        let ids = claimed.group_ids.iter().map(|id| GroupRef::Id(id.as_str().into()));
+        let names = claimed.group_names.iter().map(|name| GroupRef::Name(name.as_str().into()));
+        let claimed = ids.chain(names);
+        let known = member.user.iter().flat_map(|user| user.groups.iter().cloned());
+        let direct: Vec<GroupRef> = match (&member.user, self.settings.group_authority) {
+            (Some(_), GroupAuthority::Directory) => known.collect(),
+            (Some(_), GroupAuthority::Union) => known.chain(claimed).collect(),
+            (Some(_), GroupAuthority::Caller) | (None, _) => claimed.collect(),
+        };
+        let entry =
+            |group: &GroupRef| self.atoms.find(group_name(group)).and_then(|atom| self.directory.group(atom));
+        let mut found: OrdMap<Box<str>, (Arc<Group>, bool)> = OrdMap::new();
+        for atom in &member.standing.groups {
+            if let Some(entry) = self.directory.group(*atom) {
+                found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), false));
+            }
+        }
+        for group in &direct {
+            match entry(group) {
+                Some(entry) => {
+                    found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), true));
+                }
+                // A group that the directory does not know has just the one name it was called by.
+                None => {
+                    let (GroupRef::Id(name) | GroupRef::Name(name)) = group;
+                    let unknown = Group {
+                        id: Id::new(name),
+                        name: name.clone(),
+                        parents: Vec::new(),
+                        is_superuser: false,
+                        attributes: Value::Null,
+                    };
+                    found.entry(name.clone()).or_insert_with(|| (Arc::new(unknown), true));
+                }
+            }
+        }
+        found.into_iter().map(|(_, group)| group).collect()
     }
 
     /// The name of a group that the directory knows under this id.
@@ -330,6 +391,10 @@ impl View for Snapshot {
             |hot| self.is_valid(hot, key),
             || self.target(key).map(|entry| self.compile(entry)),
         )
+    }
+
+    fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)> {
+        self.groups(member)
     }
 
     fn target_data(&self, key: TargetKey) -> Option<&Target> {

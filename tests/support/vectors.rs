@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// The kinds of policy still to come. A vector in which one is bound, and enabled, is skipped. `hibp` stands for a
 /// password policy that looks the password up at Have I Been Pwned.
-pub(crate) const KINDS_TO_COME: &[&str] = &["expression", "geoip", "hibp"];
+pub(crate) const KINDS_TO_COME: &[&str] = &["geoip", "hibp"];
 
 /// Vectors that bindery differs from on purpose beyond the exceptions of `VECTORS.md`, by the start of the name, with
 /// the reason. None.

@@ -45,7 +45,7 @@ impl Draft {
     pub(super) fn upsert_group(&mut self, index: usize, group: Group) {
         let id = self.next.atoms.find((Space::GroupId, &group.id.to_string()));
         let old = id.and_then(|id| self.next.directory.groups.get(&id)).cloned();
-        if old.as_ref().is_some_and(|old| old.group == group) {
+        if old.as_ref().is_some_and(|old| *old.group == group) {
             return;
         }
         let holder = self

@@ -17,7 +17,7 @@ pub(super) fn subjects(vector: &Vector, user: &str) -> Vec<v1::Subject> {
             anonymous: true,
             username: UNSAVED.into(),
             name: UNSAVED.into(),
-            email: format!("{UNSAVED}@example.com"),
+            email: "pending@example.com".into(),
             ..Default::default()
         }],
         id => {
@@ -111,6 +111,8 @@ fn http(http: &Map<String, Json>, context: &mut v1::Context) {
         path: string("path", "/"),
         query: pairs.collect::<Vec<_>>().join("&"),
         headers: headers.into_iter().collect(),
+        remote_address: string("remote_addr", ""),
+        body: string("body", "").into_bytes(),
         brand_title: (!http.contains_key("no_brand")).then(|| string("branding_title", "authentik")),
     });
 }

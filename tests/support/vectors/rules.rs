@@ -148,6 +148,8 @@ pub(crate) fn said(policy: &Json, messages: &Json, outcome_kind: &str) -> Vec<Me
     ];
     let texts: Vec<&str> = items(messages).iter().map(text).collect();
     match text(&policy["kind"]) {
+        // An error that has no text has none here either.
+        _ if !["", "ok"].contains(&outcome_kind) && texts == [""] => vec![Message::Text(String::new())],
         _ if !["", "ok"].contains(&outcome_kind) => vec![Message::Some],
         "expression" => {
             let own = |message: &str| INTERPRETER.iter().any(|part| message.contains(part));

@@ -1,0 +1,356 @@
+//! Python programs: run in worker processes, a few of them, so that a hostile one takes down no more than its worker and
+//! holds up nobody.
+//!
+//! A program that runs longer than most do gives its place back and goes on beside the pool, one call of each such
+//! program at a time; so others find a worker. One that does not end at its deadline has its worker ended.
+
+mod host;
+mod wire;
+mod worker;
+
+pub use worker::main as worker_main;
+
+use crate::model::Value;
+use crate::policy::Verdict;
+use crate::policy::python::{Call, Outcome, object_of};
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use futures_util::{SinkExt as _, StreamExt as _};
+use monty_types::MontyObject as Object;
+use std::collections::HashSet;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use wire::{Ask, FromWorker, Run, ToWorker};
+
+/// The text of the error of a program that ran too long by itself.
+const TOO_SLOW: &str = "the policy ran longer than its timeout or the server's limit; make it faster";
+/// The text of the error of a program that wanted too much memory.
+const TOO_LARGE: &str = "the policy needs more memory than the server's limit; make it smaller";
+/// The text of the error of a program whose worker died.
+const DIED: &str = "the policy took the interpreter down, most likely by its use of memory or by deep recursion; make it smaller";
+/// How long most programs take at most. One that takes longer gives its place back.
+const SHORT: Duration = Duration::from_millis(25);
+/// How long a program that took longer is kept from more than one worker.
+const SUSPICION: Duration = Duration::from_secs(60);
+/// How long an abandoned worker may take to come to its own end before it is ended.
+const GRACE: Duration = Duration::from_millis(250);
+/// A worker is replaced after this many programs, so that what leaks does not add up.
+const MAX_RUNS: u32 = 100_000;
+/// How deep programs may call each other.
+const MAX_NESTING: usize = crate::policy::MAX_CALL_DEPTH;
+
+/// Where programs run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// In processes of this program's, which take a first argument `python-worker` and then the memory in bytes.
+    Process(PathBuf),
+    /// On threads of this process. Faster, and for authors who are trusted: a hostile program can take the process down.
+    Thread,
+}
+
+/// How programs run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonOptions {
+    /// Where.
+    pub isolation: Isolation,
+    /// How many at a time. As many again may run beside the pool because they take long.
+    pub workers: usize,
+    /// Memory for the programs of a worker, in bytes.
+    pub memory: u64,
+    /// How long a program may run at most, whatever its binding's timeout.
+    pub limit: Duration,
+}
+
+impl PythonOptions {
+    /// The defaults: two workers, 64 MiB, one second.
+    pub const fn new(isolation: Isolation) -> Self {
+        Self { isolation, workers: 2, memory: 64 << 20, limit: Duration::from_secs(1) }
+    }
+}
+
+/// What a running program asks of the server.
+pub(super) trait Answers: Sync {
+    /// What the policy of this name says; nothing when there is none. `runner` runs the programs that it takes, and the
+    /// error is the runner's.
+    fn policy<'a>(
+        &'a self,
+        name: &'a str,
+        values: Value,
+        attributes: Value,
+        runner: &'a mut Runner<'_>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Option<Outcome>>> + Send + 'a>>;
+
+    /// Users with these values.
+    fn users(&self, filters: &Value) -> Object;
+}
+
+/// Workers and their use.
+#[derive(Debug)]
+pub struct Python {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: PythonOptions,
+    /// Workers with nothing to do. A lock, since it is held for a push or a pop.
+    idle: Mutex<Vec<Worker>>,
+    places: Arc<Semaphore>,
+    /// For programs that take long.
+    overtime: Arc<Semaphore>,
+    /// Programs that took long, by the key of their script.
+    suspects: DashMap<u64, Suspect>,
+}
+
+#[derive(Debug)]
+struct Suspect {
+    until: Instant,
+    turn: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    frames: Framed<UnixStream, LengthDelimitedCodec>,
+    /// Ends with this value.
+    _child: Option<Child>,
+    known: HashSet<u64>,
+    runs: u32,
+}
+
+impl Python {
+    /// A pool that starts workers when they are needed.
+    pub fn new(options: PythonOptions) -> Self {
+        let places = || Arc::new(Semaphore::new(options.workers.max(1)));
+        let (idle, suspects) = (Mutex::default(), DashMap::new());
+        Self { shared: Arc::new(Shared { places: places(), overtime: places(), idle, suspects, options }) }
+    }
+
+    /// Runs a program until its end, or `deadline`. Whoever drops this future early leaves the worker to come to its end
+    /// alone.
+    pub(super) async fn run(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Verdict {
+        let shared = &self.shared;
+        let key = call.script.key;
+        // One that took long before waits for its turn, and not among the others.
+        let turn = match shared.turn(key) {
+            Some(turn) => turn.acquire_owned().await.ok(),
+            None => None,
+        };
+        let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
+            return Verdict::error("the sidecar is shutting down");
+        };
+        let worker = match shared.take() {
+            Ok(worker) => worker,
+            Err(error) => return Verdict::error(format!("no Python worker could be started: {error}")),
+        };
+        let mut lease = Lease { shared, worker: Some(worker), place: Some(place), turn, done: false };
+        let Some(worker) = lease.worker.as_mut() else { return Verdict::error(DIED) };
+        let limit = shared.options.limit;
+        let mut runner = Runner { worker, deadline, limit, depth: 0, answers };
+        let outcome = {
+            let work = runner.run(call);
+            tokio::pin!(work);
+            tokio::select! {
+                outcome = &mut work => outcome,
+                () = tokio::time::sleep(SHORT) => {
+                    shared.suspect(key);
+                    // Beside the pool, if there is room; its place is for others then.
+                    if let Ok(beside) = Arc::clone(&shared.overtime).try_acquire_owned() {
+                        lease.place = Some(beside);
+                    }
+                    work.await
+                }
+            }
+        };
+        match outcome {
+            Ok(outcome) => {
+                lease.done = true;
+                outcome.verdict
+            }
+            Err(_) => {
+                lease.worker = None;
+                Verdict::error(DIED)
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// A worker with nothing to do, or a new one.
+    fn take(&self) -> io::Result<Worker> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| Worker::start(&self.options), Ok)
+    }
+
+    fn give_back(&self, mut worker: Worker) {
+        worker.runs += 1;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.runs < MAX_RUNS && idle.len() < self.options.workers {
+            idle.push(worker);
+        }
+    }
+
+    /// The turn that a program has to wait for that took long lately.
+    fn turn(&self, key: u64) -> Option<Arc<Semaphore>> {
+        if self.suspects.is_empty() {
+            return None;
+        }
+        self.suspects.remove_if(&key, |_, suspect| suspect.until <= Instant::now());
+        self.suspects.get(&key).map(|suspect| Arc::clone(&suspect.turn))
+    }
+
+    fn suspect(&self, key: u64) {
+        let until = Instant::now() + SUSPICION;
+        let new = || Suspect { until, turn: Arc::new(Semaphore::new(1)) };
+        self.suspects.entry(key).or_insert_with(new).until = until;
+    }
+}
+
+/// A worker in use, with the place that it takes.
+struct Lease<'a> {
+    shared: &'a Arc<Shared>,
+    worker: Option<Worker>,
+    place: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+    done: bool,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let Some(mut worker) = self.worker.take() else { return };
+        if self.done {
+            self.shared.give_back(worker);
+            return;
+        }
+        // Nobody waits any more. Its own limit ends the program about now; a worker that goes on is ended. Until then it
+        // keeps its place.
+        let (shared, place, turn) = (Arc::clone(self.shared), self.place.take(), self.turn.take());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let ended = tokio::time::timeout(GRACE, worker.read()).await;
+            if matches!(ended, Ok(Ok(FromWorker::Done(_)))) {
+                shared.give_back(worker);
+            }
+            drop((place, turn));
+        });
+    }
+}
+
+/// Runs programs on one worker.
+pub(super) struct Runner<'a> {
+    worker: &'a mut Worker,
+    deadline: Instant,
+    limit: Duration,
+    depth: usize,
+    answers: &'a dyn Answers,
+}
+
+impl Runner<'_> {
+    /// Runs a program, and what it calls. The error says that the worker is of no use any more.
+    pub(super) async fn run(&mut self, call: &Call) -> io::Result<Outcome> {
+        let limit = self.deadline.saturating_duration_since(Instant::now()).min(self.limit);
+        if self.depth > MAX_NESTING {
+            let text = format!("policies call each other more than {MAX_NESTING} deep; break the loop");
+            return Ok(Outcome { verdict: Verdict::error(text), raw: Value::Null });
+        }
+        let key = call.script.key;
+        let mut run = Run { key, script: None, input: call.input.clone(), limit };
+        if self.worker.known.insert(key) {
+            run.script = Some((call.script.name.to_string(), call.script.text.clone()));
+        }
+        self.worker.write(&ToWorker::Run(run)).await?;
+        loop {
+            match self.worker.read().await? {
+                FromWorker::Done(said) => {
+                    let mut outcome = Outcome::from(said);
+                    if !call.changes {
+                        outcome.verdict.changes = None;
+                    }
+                    return Ok(outcome);
+                }
+                FromWorker::Unknown => {
+                    let script = Some((call.script.name.to_string(), call.script.text.clone()));
+                    let run = Run { key, script, input: call.input.clone(), limit };
+                    self.worker.write(&ToWorker::Run(run)).await?;
+                }
+                FromWorker::Ask(Ask::Users(filters)) => {
+                    let answer = self.answers.users(&filters);
+                    self.worker.write(&ToWorker::Answer(answer)).await?;
+                }
+                FromWorker::Ask(Ask::Policy { name, values, attributes }) => {
+                    let (answers, deadline, limit) = (self.answers, self.deadline, self.limit);
+                    let depth = self.depth + 1;
+                    let mut inner = Runner { worker: self.worker, deadline, limit, depth, answers };
+                    let found = answers.policy(&name, values, attributes, &mut inner).await?;
+                    self.worker.write(&ToWorker::Answer(answer(found))).await?;
+                }
+            }
+        }
+    }
+}
+
+/// What a called policy said, as the calling program sees it. An error is a fail with the error's text.
+fn answer(found: Option<Outcome>) -> Object {
+    let Some(Outcome { verdict, raw }) = found else { return Object::None };
+    let text = |text: &str| Object::String(text.to_owned());
+    let (passing, messages) = match &verdict.result {
+        Ok(passing) => (*passing, verdict.messages.iter().map(|message| text(message)).collect()),
+        Err(error) => (false, vec![text(error)]),
+    };
+    let context = verdict.changes.and_then(|changes| changes.values);
+    Object::dict(vec![
+        (text("passing"), Object::Bool(passing)),
+        (text("messages"), Object::List(messages)),
+        (text("raw"), object_of(&raw)),
+        (text("context"), context.as_ref().map_or(Object::None, object_of)),
+    ])
+}
+
+impl Worker {
+    fn start(options: &PythonOptions) -> io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let child = match &options.isolation {
+            Isolation::Thread => {
+                worker::on_thread(theirs, options.memory)?;
+                None
+            }
+            Isolation::Process(program) => {
+                let output = theirs.try_clone()?;
+                let mut command = Command::new(program);
+                command.arg("python-worker").arg(options.memory.to_string());
+                // No variable of the server's is a program's business. The allocator would otherwise reserve so much at
+                // once that a limit of address space would not limit.
+                command
+                    .env_clear()
+                    .env("MIMALLOC_ARENA_RESERVE", "16MiB")
+                    .env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+                command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+                command.stdout(Stdio::from(std::os::fd::OwnedFd::from(output))).stderr(Stdio::null());
+                Some(command.kill_on_drop(true).spawn()?)
+            }
+        };
+        ours.set_nonblocking(true)?;
+        let codec = LengthDelimitedCodec::builder().max_frame_length(wire::MAX_FRAME).new_codec();
+        let frames = Framed::new(UnixStream::from_std(ours)?, codec);
+        Ok(Self { frames, _child: child, known: HashSet::new(), runs: 0 })
+    }
+
+    async fn write(&mut self, message: &ToWorker) -> io::Result<()> {
+        let frame = postcard::to_stdvec(message).map_err(io::Error::other)?;
+        self.frames.send(Bytes::from(frame)).await
+    }
+
+    async fn read(&mut self) -> io::Result<FromWorker> {
+        let frame: BytesMut = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
+        postcard::from_bytes(&frame).map_err(io::Error::other)
+    }
+}

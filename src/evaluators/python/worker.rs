@@ -1,0 +1,236 @@
+//! A Python worker: compiles scripts, keeps them, runs them one at a time under limits.
+//!
+//! It is a process of its own, so that a program that exhausts stack or memory takes down no more than this. Must not
+//! know: the configuration, other workers.
+
+use super::host;
+use super::wire::{self, Ask, FromWorker, MAX_FRAME, Run, ToWorker};
+use crate::policy::Verdict;
+use crate::policy::python::{Outcome, Script, refusal, value_of, verdict};
+use monty::{MontyRun, RunProgress};
+use monty_types::{
+    CompileOptions, ExcType, MontyException, MontyObject as Object, PrintWriter, ResourceLimits,
+    ResourceTracker,
+};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+/// The most scripts that a worker keeps compiled; then it starts anew.
+const MAX_SCRIPTS: usize = 512;
+/// How often a program may ask.
+const MAX_ASKS: usize = 10_000;
+/// How deep functions may call each other.
+const MAX_RECURSION: usize = 400;
+/// The stack of the thread that runs programs. What the interpreter does natively for each level of
+/// [`MAX_RECURSION`] fits well inside.
+const STACK: usize = 64 << 20;
+
+/// Runs a worker over standard input and output until the input ends, with `memory` bytes for programs. For a process
+/// of its own: it gives up what it does not need, for good.
+///
+/// # Errors
+/// When the limits cannot be set, or the server speaks another language.
+pub fn main(memory: u64) -> Result<(), String> {
+    let text = |error: io::Error| error.to_string();
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        confine(memory)?;
+        let (input, output) = (io::stdin().lock(), io::stdout().lock());
+        Worker::new(input, output, memory).serve()
+    });
+    thread.map_err(text)?.join().map_err(|_| "the interpreter failed".to_owned())?.map_err(text)
+}
+
+/// As [`main`], on a thread of this process and without its limits, over these ends.
+pub(super) fn on_thread(stream: std::os::unix::net::UnixStream, memory: u64) -> io::Result<()> {
+    let input = stream.try_clone()?;
+    let work = move || {
+        // The server's end is gone, or it speaks nonsense: nobody is left to tell.
+        let _ended = Worker::new(input, stream, memory).serve();
+    };
+    std::thread::Builder::new().name("python".to_owned()).stack_size(STACK).spawn(work).map(drop)
+}
+
+/// Bounds memory, and takes away files, children and core dumps.
+fn confine(memory: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let most = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    // What the process has by now, which is not the programs' to use: the size of its address space.
+    let used = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages =
+        used.as_deref().and_then(|text| text.split(' ').next()).and_then(|text| text.parse::<u64>().ok());
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let used = pages.map_or(256 << 20, |pages| pages * page);
+    setrlimit(Resource::As, most(used.saturating_add(memory)))?;
+    setrlimit(Resource::Core, most(0))?;
+    setrlimit(Resource::Fsize, most(0))?;
+    setrlimit(Resource::Nofile, most(3))?;
+    setrlimit(Resource::Nproc, most(0))?;
+    Ok(())
+}
+
+struct Worker<R, W> {
+    input: R,
+    output: W,
+    memory: usize,
+    scripts: HashMap<u64, MontyRun>,
+}
+
+/// How a program ended that gave no result.
+type Failed = Verdict;
+
+impl<R: Read, W: Write> Worker<R, W> {
+    fn new(input: R, output: W, memory: u64) -> Self {
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+        Self { input, output, memory, scripts: HashMap::new() }
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        while let Some(message) = wire::read(&mut self.input)? {
+            match message {
+                ToWorker::Run(run) => self.run(run)?,
+                ToWorker::Answer(_) => return Err(io::Error::other("an answer to nothing")),
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, run: Run) -> io::Result<()> {
+        let Run { key, script, input, limit } = run;
+        if let Some((name, text)) = script {
+            if self.scripts.len() >= MAX_SCRIPTS {
+                self.scripts.clear();
+            }
+            let script = Script { key, name: name.into(), text };
+            let compiled =
+                MontyRun::new(script.text.clone(), "policy", Script::inputs(), CompileOptions::default());
+            match compiled {
+                Ok(compiled) => {
+                    self.scripts.insert(key, compiled);
+                }
+                Err(error) => return self.done(failed(Verdict::error(script.describe(&error)))),
+            }
+        }
+        let Some(program) = self.scripts.get(&key).cloned() else {
+            return wire::write(&mut self.output, &FromWorker::Unknown);
+        };
+        let limits = ResourceLimits {
+            max_duration: Some(limit),
+            max_memory: Some(self.memory),
+            max_recursion_depth: MAX_RECURSION,
+            max_suspensions: MAX_ASKS,
+            gc_interval: None,
+        };
+        let outcome = match self.drive(program, input, ResourceTracker::new(limits))? {
+            Ok(result) => verdict(result),
+            Err(verdict) => failed(verdict),
+        };
+        self.done(outcome)
+    }
+
+    fn done(&mut self, outcome: Outcome) -> io::Result<()> {
+        wire::write(&mut self.output, &FromWorker::Done(outcome.into()))
+    }
+
+    /// Runs a program to its end, and answers what it asks.
+    fn drive(
+        &mut self,
+        program: MontyRun,
+        input: Object,
+        tracker: ResourceTracker,
+    ) -> io::Result<Result<Object, Failed>> {
+        let now = match &input {
+            Object::Dict(pairs) => {
+                pairs.into_iter().find(|(key, _)| is(key, "now")).map(|(_, now)| now.clone())
+            }
+            _ => None,
+        };
+        let host = Object::Function { name: "_host".to_owned(), docstring: None };
+        let mut progress = program.start(vec![input, host], tracker, PrintWriter::Disabled);
+        for _ in 0..MAX_ASKS {
+            progress = match progress {
+                Err(error) => return Ok(Err(describe(&error))),
+                Ok(RunProgress::Complete(result)) => return Ok(Ok(result)),
+                Ok(RunProgress::FunctionCall(call)) if call.function_name == "_host" => {
+                    let mut args = call.args.iter();
+                    let what = match args.next() {
+                        Some(Object::String(what)) => what.as_str(),
+                        _ => "",
+                    };
+                    match (what, args.as_slice()) {
+                        ("refuse", [Object::String(name)]) => {
+                            return Ok(Err(Verdict::error(refusal(name))));
+                        }
+                        ("policy", [Object::String(name), values, attributes]) => {
+                            let (values, attributes) = (value_of(values), value_of(attributes));
+                            let answer = self.ask(Ask::Policy { name: name.clone(), values, attributes })?;
+                            call.resume(answer, PrintWriter::Disabled)
+                        }
+                        ("users", [filters]) => {
+                            let answer = self.ask(Ask::Users(value_of(filters)))?;
+                            call.resume(answer, PrintWriter::Disabled)
+                        }
+                        (what, args) => match host::call(what, args) {
+                            Ok(answer) => call.resume(answer, PrintWriter::Disabled),
+                            Err(text) => {
+                                let error = MontyException::new(ExcType::ValueError, Some(text));
+                                call.resume(error, PrintWriter::Disabled)
+                            }
+                        },
+                    }
+                }
+                Ok(RunProgress::FunctionCall(call)) => {
+                    let text = format!("name '{}' is not defined", call.function_name);
+                    call.resume(MontyException::new(ExcType::NameError, Some(text)), PrintWriter::Disabled)
+                }
+                Ok(RunProgress::NameLookup(lookup)) => {
+                    lookup.resume(monty_types::NameLookupResult::Undefined, PrintWriter::Disabled)
+                }
+                Ok(RunProgress::OsCall(call)) => match host::moment(&call.function_call, now.as_ref()) {
+                    Some(answer) => call.resume(answer, PrintWriter::Disabled),
+                    None => {
+                        let name = call.function_call.to_string();
+                        return Ok(Err(Verdict::error(refusal(&name))));
+                    }
+                },
+                Ok(RunProgress::ResolveFutures(_)) => {
+                    return Ok(Err(Verdict::error("a policy cannot wait for something; return a value")));
+                }
+            };
+        }
+        Ok(Err(Verdict::error(format!("the policy asked the sidecar more than {MAX_ASKS} times; ask less"))))
+    }
+
+    /// Asks the server, and runs what it wants run before it answers.
+    fn ask(&mut self, ask: Ask) -> io::Result<Object> {
+        wire::write(&mut self.output, &FromWorker::Ask(ask))?;
+        loop {
+            match wire::read(&mut self.input)? {
+                Some(ToWorker::Answer(answer)) => return Ok(answer),
+                Some(ToWorker::Run(run)) => self.run(run)?,
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+}
+
+fn is(key: &Object, name: &str) -> bool {
+    matches!(key, Object::String(key) if key == name)
+}
+
+const fn failed(verdict: Verdict) -> Outcome {
+    Outcome { verdict, raw: crate::model::Value::Null }
+}
+
+/// An error that a program could not have caught, or that the script around it did not.
+fn describe(error: &MontyException) -> Verdict {
+    let text = error.message().unwrap_or_default();
+    Verdict::error(if text.starts_with("time limit exceeded") {
+        super::TOO_SLOW.to_owned()
+    } else if text.starts_with("memory limit exceeded") {
+        super::TOO_LARGE.to_owned()
+    } else {
+        text.to_owned()
+    })
+}
+
+const _: () = assert!(MAX_FRAME <= u32::MAX as usize, "a frame's length has four bytes");

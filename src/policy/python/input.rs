@@ -1,0 +1,512 @@
+//! What a script sees of a question, as values of the interpreter.
+
+use super::needs::Needs;
+use crate::model::{
+    Application, Context, Event, Group, HttpRequest, Mode, Target, TargetDetail, Timestamp, User, Value,
+};
+use crate::policy::{Input, Person};
+use chrono::{DateTime, Datelike as _, Timelike as _};
+use monty_types::{MontyDateTime, MontyObject as Object};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::sync::Arc;
+
+/// What authentik takes for an address that it cannot tell.
+const UNKNOWN_ADDRESS: &str = "255.255.255.255";
+
+/// Where a program is run from, kept for the policies that it calls and the users that it looks up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// The context.
+    pub context: Context,
+    /// Who it is about, if the directory does not know.
+    pub anonymous: bool,
+    /// The username; empty: none.
+    pub username: Box<str>,
+    /// The display name; empty: none.
+    pub name: Box<str>,
+    /// The e-mail address; empty: none.
+    pub email: Box<str>,
+    /// Free attributes.
+    pub attributes: Value,
+    /// The directory's entry.
+    pub user: Option<User>,
+    /// Whether it is a superuser.
+    pub is_superuser: bool,
+    /// All groups, and whether the user is in them directly.
+    pub groups: Vec<(Arc<Group>, bool)>,
+    /// What is asked about.
+    pub target: Option<Target>,
+}
+
+impl Scene {
+    pub(super) fn of(input: &Input<'_>) -> Self {
+        let person = &input.person;
+        Self {
+            context: input.context.clone(),
+            anonymous: person.anonymous,
+            username: person.username.into(),
+            name: person.name.into(),
+            email: person.email.into(),
+            attributes: person.attributes.clone(),
+            user: person.user.cloned(),
+            is_superuser: person.is_superuser,
+            groups: input.groups.all(),
+            target: input.target.cloned(),
+        }
+    }
+
+    /// Who it is about.
+    pub fn person(&self) -> Person<'_> {
+        Person {
+            anonymous: self.anonymous,
+            username: &self.username,
+            name: &self.name,
+            email: &self.email,
+            attributes: &self.attributes,
+            user: self.user.as_ref(),
+            is_superuser: self.is_superuser,
+        }
+    }
+}
+
+impl crate::policy::Groups for Scene {
+    fn all(&self) -> Vec<(Arc<Group>, bool)> {
+        self.groups.clone()
+    }
+}
+
+/// A map in the making.
+#[derive(Default)]
+struct Fields(Vec<(Object, Object)>);
+
+impl Fields {
+    fn put(&mut self, key: &str, value: impl Into<Item>) -> &mut Self {
+        self.0.push((text(key), value.into().0));
+        self
+    }
+
+    fn done(&mut self) -> Object {
+        Object::dict(std::mem::take(&mut self.0))
+    }
+}
+
+struct Item(Object);
+
+impl From<Object> for Item {
+    fn from(value: Object) -> Self {
+        Self(value)
+    }
+}
+
+impl From<&str> for Item {
+    fn from(value: &str) -> Self {
+        Self(text(value))
+    }
+}
+
+impl From<bool> for Item {
+    fn from(value: bool) -> Self {
+        Self(Object::Bool(value))
+    }
+}
+
+impl From<i64> for Item {
+    fn from(value: i64) -> Self {
+        Self(Object::Int(value))
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Item {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self(Object::None), Into::into)
+    }
+}
+
+fn text(value: &str) -> Object {
+    Object::String(value.to_owned())
+}
+
+/// A plain value as the interpreter has it; a whole number is an integer there.
+pub fn object_of(value: &Value) -> Object {
+    match value {
+        Value::Null => Object::None,
+        Value::Bool(value) => Object::Bool(*value),
+        // Beyond 2^53 a double has gaps, and an integer would pretend not to.
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => {
+            Object::Int(*number as i64)
+        }
+        Value::Number(number) => Object::Float(*number),
+        Value::String(value) => text(value),
+        Value::List(list) => Object::List(list.iter().map(object_of).collect()),
+        Value::Map(map) => {
+            Object::dict(map.iter().map(|(key, value)| (text(key), object_of(value))).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// The deepest that a value may be which a program hands back.
+const MAX_DEPTH: usize = 31;
+
+/// A value of the interpreter as a plain one: sets and tuples become lists, moments become texts, objects of the scope
+/// become maps of what they hold, and what cannot be told becomes nothing.
+pub fn value_of(object: &Object) -> Value {
+    convert(object, MAX_DEPTH)
+}
+
+fn convert(object: &Object, room: usize) -> Value {
+    let Some(room) = room.checked_sub(1) else { return Value::Null };
+    let list = |items: &[Object]| Value::List(items.iter().map(|item| convert(item, room)).collect());
+    match object {
+        Object::Bool(value) => Value::Bool(*value),
+        #[expect(clippy::cast_precision_loss, reason = "numbers are doubles, as in JSON")]
+        Object::Int(value) => Value::Number(*value as f64),
+        Object::Float(value) if value.is_finite() => Value::Number(*value),
+        Object::String(value) => Value::String(value.as_str().into()),
+        Object::List(items) | Object::Tuple(items) | Object::Set(items) | Object::FrozenSet(items) => {
+            list(items)
+        }
+        Object::Dict(pairs) => map(pairs, room),
+        Object::ClassInstance(instance) => map(&instance.attrs, room),
+        Object::BigInt(_)
+        | Object::Date(_)
+        | Object::DateTime(_)
+        | Object::Time(_)
+        | Object::TimeDelta(_) => Value::String(object.to_string().into()),
+        _ => Value::Null,
+    }
+}
+
+fn map(pairs: &monty_types::DictPairs, room: usize) -> Value {
+    let entry = |(key, value): &(Object, Object)| {
+        let key = match key {
+            Object::String(key) => key.clone(),
+            other => other.to_string(),
+        };
+        let hidden = key.starts_with('_') || matches!(value, Object::Function { .. } | Object::Repr(_));
+        (!hidden).then(|| (key.into(), convert(value, room)))
+    };
+    Value::Map(pairs.into_iter().filter_map(entry).collect())
+}
+
+/// A moment as a `datetime` in UTC.
+pub(super) fn datetime(moment: Timestamp) -> Object {
+    let nanoseconds = u32::try_from(moment.subsecond_nanoseconds()).unwrap_or_default();
+    let date = DateTime::from_timestamp(moment.seconds(), nanoseconds).unwrap_or_default();
+    let narrow = |value: u32| u8::try_from(value).unwrap_or_default();
+    Object::DateTime(MontyDateTime {
+        year: date.year(),
+        month: narrow(date.month()),
+        day: narrow(date.day()),
+        hour: narrow(date.hour()),
+        minute: narrow(date.minute()),
+        second: narrow(date.second()),
+        microsecond: nanoseconds / 1_000,
+        offset_seconds: Some(0),
+        timezone_name: None,
+    })
+}
+
+/// All that a script takes in.
+pub(super) fn build(needs: Needs, input: &Input<'_>) -> Object {
+    let mut fields = Fields::default();
+    fields.put("user", person(needs, input)).put("context", context(needs, input));
+    fields.put("now", datetime(input.context.now));
+    if needs.object {
+        fields.put("object", object(input));
+    }
+    if needs.http
+        && let Some(request) = &input.context.http
+    {
+        fields.put("http", http(request, input.context));
+    }
+    if needs.ip {
+        let event = input.context.event.as_ref();
+        let address = match (&input.context.http, event) {
+            (None, Some(event)) => event.client_ip.as_deref().unwrap_or(UNKNOWN_ADDRESS).to_owned(),
+            _ => input.context.client_ip.map_or_else(|| UNKNOWN_ADDRESS.to_owned(), |ip| ip.to_string()),
+        };
+        fields.put("ip", address.as_str());
+    }
+    fields.done()
+}
+
+fn person(needs: Needs, input: &Input<'_>) -> Object {
+    let person = &input.person;
+    let groups = if needs.groups { input.groups.all() } else { Vec::new() };
+    match person.user {
+        Some(known) => user(known, person.attributes, person.is_superuser, &groups),
+        None => {
+            let mut fields = Fields::default();
+            // A username makes somebody of nobody: a user that is being enrolled.
+            let nobody = person.anonymous && person.username.is_empty();
+            fields.put("_nobody", nobody);
+            if nobody {
+                // All that Django's anonymous user has.
+                let none = Option::<&str>::None;
+                fields.put("pk", none).put("id", none).put("username", "").put("is_active", false);
+                fields
+                    .put("is_staff", false)
+                    .put("is_superuser", false)
+                    .put("_all", Object::List(Vec::new()));
+                return fields.put("_authenticators", Object::List(Vec::new())).done();
+            }
+            fields
+                .put("pk", Option::<&str>::None)
+                .put("id", Option::<&str>::None)
+                .put("uuid", Option::<&str>::None);
+            if !person.anonymous {
+                fields.put("pk", person.username);
+            }
+            fields.put("username", person.username).put("name", person.name).put("email", person.email);
+            fields.put("is_active", !person.anonymous || !person.username.is_empty());
+            fields.put("is_superuser", person.is_superuser).put("type", "internal").put("path", "");
+            fields.put("attributes", attributes(person.attributes)).put("_usable", Option::<bool>::None);
+            fields.put("_authenticators", Object::List(Vec::new())).put("_all", group_list(&groups));
+            for date in ["date_joined", "last_login", "password_change_date"] {
+                fields.put(date, Object::None);
+            }
+            fields.done()
+        }
+    }
+}
+
+/// A user of the directory, with all groups, as `ak_user_by` gives it.
+pub fn user_object(known: &User, is_superuser: bool, groups: &[(Arc<Group>, bool)]) -> Object {
+    user(known, &known.attributes, is_superuser, groups)
+}
+
+/// A user of the directory.
+fn user(user: &User, attributes_now: &Value, is_superuser: bool, groups: &[(Arc<Group>, bool)]) -> Object {
+    let mut fields = Fields::default();
+    let id = user.id.to_string();
+    // authentik's keys are integers, and compared as such.
+    let key: Object = id.parse::<i64>().map_or_else(|_| text(&id), Object::Int);
+    fields.put("_nobody", false).put("pk", key.clone()).put("id", key).put("uuid", &*id);
+    fields.put("username", &*user.username).put("name", &*user.name).put("email", &*user.email);
+    fields.put("is_active", user.is_active).put("is_superuser", is_superuser);
+    fields.put("type", &*user.kind).put("path", &*user.path).put("attributes", attributes(attributes_now));
+    fields.put("_usable", user.has_usable_password);
+    let confirmed = user.authenticators.iter().filter(|it| it.confirmed);
+    fields.put("_authenticators", Object::List(confirmed.map(|it| text(&it.kind)).collect()));
+    fields
+        .put("date_joined", user.date_joined.map(datetime))
+        .put("last_login", user.last_login.map(datetime));
+    fields.put("password_change_date", user.password_change_date.map(datetime));
+    fields.put("_all", group_list(groups));
+    fields.done()
+}
+
+/// Attributes are a map, always.
+fn attributes(attributes: &Value) -> Object {
+    match attributes {
+        Value::Map(_) => object_of(attributes),
+        _ => Object::dict(Vec::new()),
+    }
+}
+
+fn group_list(groups: &[(Arc<Group>, bool)]) -> Object {
+    let one = |(group, direct): &(Arc<Group>, bool)| {
+        let mut fields = Fields::default();
+        let id = group.id.to_string();
+        fields.put("pk", &*id).put("group_uuid", &*id).put("name", &*group.name);
+        fields.put("is_superuser", group.is_superuser).put("attributes", attributes(&group.attributes));
+        let is_parent = |(other, _): &&(Arc<Group>, bool)| {
+            group.parents.iter().any(|parent| match parent {
+                crate::model::GroupRef::Id(id) => other.id.is(id),
+                crate::model::GroupRef::Name(name) => other.name == *name,
+            })
+        };
+        let parents =
+            groups.iter().filter(is_parent).map(|(parent, _)| text(&parent.id.to_string())).collect();
+        fields.put("_parents", Object::List(parents)).put("_direct", *direct);
+        fields.done()
+    };
+    Object::List(groups.iter().map(one).collect())
+}
+
+fn context(needs: Needs, input: &Input<'_>) -> Object {
+    let mut pairs: Vec<(Object, Object)> = match &input.context.values {
+        Value::Map(map) => map.iter().map(|(key, value)| (text(key), object_of(value))).collect(),
+        _ => Vec::new(),
+    };
+    let given = |key| input.context.values.get(key).is_some();
+    if let Some(address) = input.context.client_ip {
+        if needs.geoip
+            && !given("geoip")
+            && let Some(city) = input.world.city(address)
+        {
+            pairs.push((text("geoip"), object_of(&city)));
+        }
+        if needs.asn
+            && !given("asn")
+            && let Some(asn) = input.world.asn(address)
+        {
+            pairs.push((text("asn"), object_of(&asn)));
+        }
+    }
+    if needs.objects
+        && !given("event")
+        && let Some(given) = &input.context.event
+    {
+        pairs.push((text("event"), event(given)));
+    }
+    Object::dict(pairs)
+}
+
+fn event(event: &Event) -> Object {
+    let mut fields = Fields::default();
+    let user = event.user.as_ref().map(|user| {
+        let key = user.id.parse::<i64>().map_or_else(|_| text(&user.id), Object::Int);
+        Fields::default().put("pk", key).put("username", &*user.username).put("email", &*user.email).done()
+    });
+    fields.put("action", &*event.action).put("app", &*event.app).put("client_ip", event.client_ip.as_deref());
+    fields.put("context", attributes(&event.context));
+    fields.put("user", user.unwrap_or_else(|| Object::dict(Vec::new())));
+    fields.done()
+}
+
+/// The target as authentik's object of it: its class, and what it holds.
+fn object(input: &Input<'_>) -> Object {
+    let Some(target) = input.target else { return Object::None };
+    let id = target.id.to_string();
+    // Left out where it is the id.
+    let key = target.key.as_deref().unwrap_or(&id);
+    let mut fields = Fields::default();
+    fields.put("pk", &*id).put("pbm_uuid", &*id);
+    fields.put("policy_engine_mode", if target.mode == Mode::Any { "any" } else { "all" });
+    fields.put("name", target.display_name().as_str());
+    let class = match &target.detail {
+        TargetDetail::Application(application) => {
+            let own = application.as_deref();
+            let of = |read: fn(&Application) -> &str| own.map_or("", read);
+            fields.put("slug", key).put("group", of(|it| &it.group));
+            fields.put("meta_description", of(|it| &it.meta_description));
+            fields.put("meta_publisher", of(|it| &it.meta_publisher));
+            fields.put("meta_launch_url", of(|it| &it.meta_launch_url));
+            "Application"
+        }
+        TargetDetail::Entitlement(_) => "ApplicationEntitlement",
+        TargetDetail::Source(_) => {
+            fields.put("slug", key);
+            "Source"
+        }
+        TargetDetail::Flow(flow) => {
+            fields.put("slug", key).put("title", &*flow.title);
+            "Flow"
+        }
+        TargetDetail::FlowStageBinding(binding) => {
+            fields.put("order", i64::from(binding.order)).put("evaluate_on_plan", binding.evaluate_on_plan);
+            fields.put("re_evaluate_policies", binding.re_evaluate_policies);
+            "FlowStageBinding"
+        }
+        TargetDetail::Device(_) => "Device",
+        TargetDetail::DeviceAccessGroup(_) => "DeviceAccessGroup",
+        TargetDetail::RacEndpoint(_) => "Endpoint",
+        // A rule is asked about an event, and the event is the object.
+        TargetDetail::NotificationRule(_) => match &input.context.event {
+            Some(given) => return Object::List(vec![text("Event"), event(given)]),
+            None => "NotificationRule",
+        },
+    };
+    Object::List(vec![text(class), fields.done()])
+}
+
+/// The most fields of a query or form that are read.
+const MAX_FIELDS: usize = 1_000;
+
+fn fields_of(encoded: &[u8]) -> Object {
+    let mut lists: Vec<(String, Vec<Object>)> = Vec::new();
+    for (key, value) in form_urlencoded::parse(encoded).take(MAX_FIELDS) {
+        match lists.iter_mut().find(|(known, _)| *known == *key) {
+            Some((_, values)) => values.push(text(&value)),
+            None => lists.push((key.into_owned(), vec![text(&value)])),
+        }
+    }
+    Object::dict(
+        lists
+            .into_iter()
+            .map(|(key, values)| (Object::String(key), Object::List(values)))
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn http(request: &HttpRequest, context: &Context) -> Object {
+    let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
+    let content_type = header("content-type");
+    let mut meta = Fields::default();
+    let peer = match &request.remote_address {
+        Some(peer) => peer.to_string(),
+        None => context.client_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+    };
+    meta.put("REMOTE_ADDR", peer.as_str())
+        .put("REQUEST_METHOD", &*request.method)
+        .put("PATH_INFO", &*request.path);
+    meta.put("QUERY_STRING", &*request.query).put("CONTENT_TYPE", content_type);
+    meta.put("SERVER_NAME", &*request.host).put("wsgi.url_scheme", &*request.scheme);
+    let mut headers = Fields::default();
+    for (name, value) in &request.headers {
+        headers.put(&title_case(name), value.as_str());
+        let known = name.to_uppercase().replace('-', "_");
+        if !matches!(&*known, "CONTENT_TYPE" | "CONTENT_LENGTH") {
+            meta.put(&format!("HTTP_{known}"), value.as_str());
+        }
+    }
+    let cookie = |part: &str| {
+        let (key, value) = part.split_once('=')?;
+        Some((text(key.trim()), text(value.trim())))
+    };
+    let cookies: Vec<_> = header("cookie").split(';').take(MAX_FIELDS).filter_map(cookie).collect();
+    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
+    let full = if request.query.is_empty() {
+        encoded_path(&request.path)
+    } else {
+        format!("{}?{}", encoded_path(&request.path), request.query)
+    };
+    let mut fields = Fields::default();
+    fields.put("method", &*request.method).put("path", &*request.path).put("full", full.as_str());
+    fields.put("scheme", &*request.scheme).put("host", &*request.host).put("META", meta.done());
+    fields.put("headers", headers.done()).put("COOKIES", Object::dict(cookies));
+    fields.put("_GET", fields_of(request.query.as_bytes()));
+    fields.put("_POST", fields_of(if is_form { &request.body } else { &[] }));
+    fields.put("body", Object::Bytes(request.body.to_vec())).put("content_type", content_type);
+    fields.put("brand", request.brand_title.as_deref());
+    fields.done()
+}
+
+/// `x-forwarded-for` as `X-Forwarded-For`.
+fn title_case(name: &str) -> String {
+    let mut start = true;
+    let letter = |letter: char| {
+        let out = if start { letter.to_ascii_uppercase() } else { letter };
+        start = letter == '-';
+        out
+    };
+    name.chars().map(letter).collect()
+}
+
+/// A path with what a URL does not take written as percent escapes.
+fn encoded_path(path: &str) -> String {
+    /// What stands in a path as it is, besides letters and digits.
+    const ESCAPED: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b':')
+        .remove(b'@')
+        .remove(b'!')
+        .remove(b'$')
+        .remove(b'&')
+        .remove(b'\'')
+        .remove(b'(')
+        .remove(b')')
+        .remove(b'*')
+        .remove(b'+')
+        .remove(b',')
+        .remove(b';')
+        .remove(b'=')
+        .remove(b'%');
+    utf8_percent_encode(path, &ESCAPED).to_string()
+}

@@ -1,0 +1,62 @@
+//! What a script said, read.
+
+use super::input::value_of;
+use crate::model::Value;
+use crate::policy::{Changes, Verdict};
+use monty_types::MontyObject as Object;
+
+/// The most messages that count, and the longest of them in bytes; what is beyond is cut.
+const MAX_MESSAGES: usize = 100;
+const MAX_MESSAGE: usize = 4 * 1024;
+
+/// What came of a script.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// What the policy says.
+    pub verdict: Verdict,
+    /// The very value that the body returned, where it is plain data.
+    pub raw: Value,
+}
+
+/// Reads what a script gave: result, messages, context and attributes.
+pub fn verdict(result: Object) -> Outcome {
+    let broken = || Outcome {
+        verdict: Verdict::error("the interpreter gave no result; please report this as a mistake of bindery"),
+        raw: Value::Null,
+    };
+    let Object::Tuple(parts) = result else { return broken() };
+    let Ok([out, messages, context, attributes]) = <[Object; 4]>::try_from(parts) else { return broken() };
+    let Object::List(out) = out else { return broken() };
+    let Ok([ran, said, raw]) = <[Object; 3]>::try_from(out) else { return broken() };
+    let values = matches!(context, Object::Dict(_)).then(|| value_of(&context));
+    let attributes = matches!(attributes, Object::Dict(_)).then(|| value_of(&attributes));
+    let changes =
+        (values.is_some() || attributes.is_some()).then(|| Box::new(Changes { values, attributes }));
+    match (ran, said) {
+        (Object::Bool(true), Object::Bool(passing)) => {
+            let messages = match messages {
+                Object::List(messages) => messages.iter().take(MAX_MESSAGES).map(message).collect(),
+                _ => Vec::new(),
+            };
+            Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: value_of(&raw) }
+        }
+        // Messages given before an error are lost; what was changed is not.
+        (Object::Bool(false), Object::String(text)) => {
+            let text = cut(&text);
+            Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
+        }
+        _ => broken(),
+    }
+}
+
+fn message(message: &Object) -> Box<str> {
+    match message {
+        Object::String(text) => cut(text),
+        other => cut(&other.to_string()),
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().into()
+}

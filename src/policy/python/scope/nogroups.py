@@ -1,0 +1,2 @@
+def _equip(user):
+    pass
