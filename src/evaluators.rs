@@ -3,19 +3,38 @@
 //!
 //! Must not know: who asks, how the answer is used.
 
+mod breaches;
+mod passwords;
+
+pub use breaches::BreachSource;
+
 use crate::decision::{Answered, Waiting};
 use crate::policy::{Deferred, Verdict};
 use crate::store::Snapshot;
+use passwords::Passwords;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use tokio::time::Instant;
 
+const NO_BREACHES: &str = "there is nowhere to look breached passwords up; set --hibp-directory or --hibp-url, or \
+                           switch check_have_i_been_pwned off";
+
 /// Sees deferred policies through. The default has nothing outside to turn to; policies that need something error and
 /// say so.
 #[derive(Debug, Default)]
-pub struct Evaluators {}
+pub struct Evaluators {
+    breaches: Option<BreachSource>,
+    passwords: Passwords,
+}
 
 impl Evaluators {
+    /// Looks breached passwords up here.
+    #[must_use]
+    pub fn with_breaches(mut self, source: BreachSource) -> Self {
+        self.breaches = Some(source);
+        self
+    }
+
     /// Sees one deferred policy through, at most until its timeout after `start`.
     pub async fn settle(&self, _snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
@@ -34,6 +53,11 @@ impl Evaluators {
                 tokio::time::sleep(between(min, max)).await;
                 verdict
             }
+            Deferred::Breaches(breaches) => match &self.breaches {
+                Some(source) => source.look_up(*breaches).await,
+                None => Verdict::error(NO_BREACHES),
+            },
+            Deferred::Reuse(reuse) => self.passwords.compare(*reuse).await,
             Deferred::Called(deferred) => Box::pin(self.run(*deferred)).await,
         }
     }
