@@ -73,6 +73,52 @@ fn between(min: Duration, max: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::TargetKey;
+    use crate::policy::{Breaches, Reuse, Secret};
+    use crate::store::{Settings, Store};
+
+    async fn settle(evaluators: &Evaluators, deferred: Deferred, timeout: Duration) -> Verdict {
+        let waiting = Waiting { target: TargetKey(0), row: 0, called: false, deferred, timeout };
+        let store = Store::new(Settings::default());
+        evaluators.settle(&store.load(), waiting, Instant::now()).await.verdict
+    }
+
+    fn breaches() -> Deferred {
+        let suffix = Secret::new("D66A63D4BF1747940578EC3D0103530E21D");
+        let otherwise = Verdict::of(true);
+        Deferred::Breaches(Box::new(Breaches { prefix: "F3BBB".into(), suffix, allowed: 0, otherwise }))
+    }
+
+    #[tokio::test]
+    async fn without_a_source_of_breaches_the_error_says_what_to_set() {
+        let verdict = settle(&Evaluators::default(), breaches(), Duration::from_secs(30)).await;
+        let text = verdict.result.unwrap_err();
+        assert!(text.contains("--hibp-directory") && text.contains("--hibp-url"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_says_nothing_is_an_error_in_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let evaluators = Evaluators::default().with_breaches(BreachSource::mirror(&url).unwrap());
+        let verdict = settle(&evaluators, breaches(), Duration::from_millis(20)).await;
+        assert!(verdict.result.unwrap_err().contains("timed out after 20ms"));
+    }
+
+    #[tokio::test]
+    async fn former_passwords_that_take_too_long_are_an_error_in_time_while_others_go_on() {
+        let hash = format!("pbkdf2_sha256$20000$salt${}=", "A".repeat(43));
+        let reuse = |count| {
+            let hashes = vec![hash.as_str().into(); count];
+            Deferred::Reuse(Box::new(Reuse { password: Secret::new("a"), hashes }))
+        };
+        let evaluators = Evaluators::default();
+        let slow = settle(&evaluators, reuse(1_000), Duration::from_millis(20));
+        let other = settle(&evaluators, reuse(1), Duration::from_secs(60));
+        let (slow, other) = tokio::join!(slow, other);
+        assert!(slow.result.unwrap_err().contains("timed out"));
+        assert_eq!(other, Verdict::of(true));
+    }
 
     #[test]
     fn a_wait_is_between_its_bounds() {

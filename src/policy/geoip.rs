@@ -87,8 +87,7 @@ impl Geoip {
     fn is_in_country(&self, city: Option<&Value>) -> Result<bool, Box<str>> {
         match city.and_then(|city| city.get("country")) {
             Some(country) if country.is_truthy() => {
-                let is = |allowed: &Box<str>| country.as_str() == Some(allowed);
-                Ok(self.config.countries.iter().any(is))
+                Ok(self.config.countries.iter().any(|allowed| country.as_str() == Some(allowed)))
             }
             _ => Err(NO_CITY.into()),
         }

@@ -260,10 +260,11 @@ fn what_the_context_does_not_say_is_looked_up_by_the_address() {
     // The sign-in of the directory is too far away, and the one in the context is not.
     assert_eq!(ask(Some("192.0.2.1"), Value::Null).messages.len(), 1);
     let near = ("logins", Value::List(vec![login(60, Some(BERLIN))]));
-    assert_eq!(ask(Some("192.0.2.1"), map(&[near.clone()])), Verdict::of(true));
+    let only_near = || map(std::slice::from_ref(&near));
+    assert_eq!(ask(Some("192.0.2.1"), only_near()), Verdict::of(true));
     assert_eq!(ask(Some("192.0.2.1"), map(&[near.clone(), ("geoip", Value::Null)])), Verdict::of(true));
-    assert_eq!(ask(Some("192.0.2.9"), map(&[near.clone()])), Verdict::error(NO_ASN));
-    assert_eq!(ask(None, map(&[near.clone()])), Verdict::error(NO_ASN));
+    assert_eq!(ask(Some("192.0.2.9"), only_near()), Verdict::error(NO_ASN));
+    assert_eq!(ask(None, only_near()), Verdict::error(NO_ASN));
     // The context's word counts, also when it says that nothing is known.
     let nothing = map(&[near, ("geoip", map(&[]))]);
     assert_eq!(ask(Some("192.0.2.1"), nothing), Verdict::error(NO_CITY));
@@ -300,4 +301,35 @@ fn distances_are_those_that_others_published() {
             assert!((found - km).abs() < 1e-5, "{here:?} to {there:?}: {found} and not {km}");
         }
     }
+}
+
+/// The distances that stand in the golden vectors, from each sign-in to the place now.
+#[test]
+fn distances_are_those_of_the_vectors() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/policy-kinds.json");
+    // A published package has no vectors.
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    let content: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let earth = Earth::new();
+    let mut compared = 0;
+    for vector in content["vectors"].as_array().unwrap() {
+        let place = |geo: &serde_json::Value| Some((geo["lat"].as_f64()?, geo["long"].as_f64()?));
+        let (Some(distances), Some(here)) =
+            (vector["note"]["km"].as_array(), place(&vector["request"]["context"]["geoip"]))
+        else {
+            continue;
+        };
+        if on_earth(here).is_err() {
+            continue;
+        }
+        let mut logins = vector["state"]["logins"].as_array().unwrap().clone();
+        logins.sort_by(|a, b| a["age_s"].as_f64().unwrap().total_cmp(&b["age_s"].as_f64().unwrap()));
+        for (login, km) in logins.iter().zip(distances) {
+            let (Some(there), Some(km)) = (place(&login["geo"]), km.as_f64()) else { continue };
+            let found = earth.kilometres(here, there).unwrap();
+            assert!((found - km).abs() < 1e-6, "{}: {found} and not {km}", vector["name"]);
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "only {compared} distances were compared");
 }
