@@ -172,7 +172,7 @@ fn place(city: &Value) -> Result<Place, Box<str>> {
 
 fn on_earth(place: Place) -> Result<Place, Box<str>> {
     let (latitude, longitude) = place;
-    if latitude.abs() <= 90.0 && longitude.abs() <= 360.0 {
+    if latitude.abs() <= 90.0 && longitude.abs() <= 180.0 {
         return Ok(place);
     }
     Err("a place is not on Earth; latitude is -90 to 90, longitude -180 to 180".into())
