@@ -3,6 +3,8 @@
 //! Listeners and the signal to end are arguments, so that tests drive the same code. Must not know: where settings
 //! and configuration come from.
 
+pub mod places;
+
 use crate::api::decision::DecisionApi;
 use crate::evaluators::Evaluators;
 use crate::proto;

@@ -3,8 +3,12 @@
 //!
 //! Must not know: who asks, how the answer is used.
 
+mod breaches;
 mod directory;
+mod passwords;
 pub mod python;
+
+pub use breaches::BreachSource;
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Subject, User, Value};
@@ -12,6 +16,7 @@ use crate::policy::python::{Call, Outcome, Scene, user_object};
 use crate::policy::{Calls, Deferred, Evaluation, Input, Verdict, World as _};
 use crate::store::Snapshot;
 use monty_types::MontyObject as Object;
+use passwords::Passwords;
 use python::{Answers, Python, PythonOptions, Runner};
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -21,11 +26,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+const NO_BREACHES: &str = "there is nowhere to look breached passwords up; set --hibp-directory or --hibp-url, or \
+                           switch check_have_i_been_pwned off";
+
 /// Sees deferred policies through. The default has nothing outside to turn to; policies that need something error and
 /// say so.
 #[derive(Debug, Default)]
 pub struct Evaluators {
     python: Option<Python>,
+    breaches: Option<BreachSource>,
+    passwords: Passwords,
 }
 
 impl Evaluators {
@@ -33,6 +43,13 @@ impl Evaluators {
     #[must_use]
     pub fn with_python(mut self, options: PythonOptions) -> Self {
         self.python = Some(Python::new(options));
+        self
+    }
+
+    /// Looks breached passwords up here.
+    #[must_use]
+    pub fn with_breaches(mut self, source: BreachSource) -> Self {
+        self.breaches = Some(source);
         self
     }
 
@@ -57,6 +74,11 @@ impl Evaluators {
             }
             Deferred::Called(deferred) => Box::pin(self.run(snapshot, *deferred, deadline)).await,
             Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
+            Deferred::Breaches(breaches) => match &self.breaches {
+                Some(source) => source.look_up(*breaches).await,
+                None => Verdict::error(NO_BREACHES),
+            },
+            Deferred::Reuse(reuse) => self.passwords.compare(*reuse).await,
         }
     }
 
@@ -157,6 +179,52 @@ fn between(min: Duration, max: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::TargetKey;
+    use crate::policy::{Breaches, Reuse, Secret};
+    use crate::store::{Settings, Store};
+
+    async fn settle(evaluators: &Evaluators, deferred: Deferred, timeout: Duration) -> Verdict {
+        let waiting = Waiting { target: TargetKey(0), row: 0, called: false, deferred, timeout };
+        let store = Store::new(Settings::default());
+        evaluators.settle(&store.load(), waiting, Instant::now()).await.verdict
+    }
+
+    fn breaches() -> Deferred {
+        let suffix = Secret::new("D66A63D4BF1747940578EC3D0103530E21D");
+        let otherwise = Verdict::of(true);
+        Deferred::Breaches(Box::new(Breaches { prefix: "F3BBB".into(), suffix, allowed: 0, otherwise }))
+    }
+
+    #[tokio::test]
+    async fn without_a_source_of_breaches_the_error_says_what_to_set() {
+        let verdict = settle(&Evaluators::default(), breaches(), Duration::from_secs(30)).await;
+        let text = verdict.result.unwrap_err();
+        assert!(text.contains("--hibp-directory") && text.contains("--hibp-url"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_says_nothing_is_an_error_in_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let evaluators = Evaluators::default().with_breaches(BreachSource::mirror(&url).unwrap());
+        let verdict = settle(&evaluators, breaches(), Duration::from_millis(20)).await;
+        assert!(verdict.result.unwrap_err().contains("timed out after 20ms"));
+    }
+
+    #[tokio::test]
+    async fn former_passwords_that_take_too_long_are_an_error_in_time_while_others_go_on() {
+        let hash = format!("pbkdf2_sha256$20000$salt${}=", "A".repeat(43));
+        let reuse = |count| {
+            let hashes = vec![hash.as_str().into(); count];
+            Deferred::Reuse(Box::new(Reuse { password: Secret::new("a"), hashes }))
+        };
+        let evaluators = Evaluators::default();
+        let slow = settle(&evaluators, reuse(1_000), Duration::from_millis(20));
+        let other = settle(&evaluators, reuse(1), Duration::from_secs(60));
+        let (slow, other) = tokio::join!(slow, other);
+        assert!(slow.result.unwrap_err().contains("timed out"));
+        assert_eq!(other, Verdict::of(true));
+    }
 
     #[test]
     fn a_wait_is_between_its_bounds() {

@@ -15,13 +15,14 @@
 //! # Modules
 //!
 //! A module uses only what stands to its left:
-//! `model < policy < decision < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
+//! `model < policy < (places | decision) < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
 //! the users of messages. `tests/architecture.rs` holds this.
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |
 //! | [`model`] | targets, bindings, policies, users, groups, questions and answers as plain types | protobuf, gRPC, async, files, clocks |
 //! | [`policy`] | how each kind of policy is compiled once and evaluated many times | where a policy came from, the network |
+//! | [`places`] | where addresses are, from GeoIP databases that may be replaced while in use | who asks, policies |
 //! | [`decision`] | any and all, negation, failure results, leaning targets, flow plans, explanations | protobuf, gRPC, async, clocks (time is an argument) |
 //! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
 //! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
@@ -51,6 +52,7 @@ pub mod config;
 pub mod decision;
 pub mod evaluators;
 pub mod model;
+pub mod places;
 pub mod policy;
 pub mod proto;
 pub mod store;

@@ -5,10 +5,17 @@
 
 mod dummy;
 mod event_matcher;
+mod geoip;
 mod password;
 mod password_expiry;
 pub mod python;
 mod reputation;
+mod secret;
+mod unique_password;
+
+pub use password::Breaches;
+pub use secret::Secret;
+pub use unique_password::Reuse;
 
 use crate::model::{
     Context, ExpressionLanguage, Group, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value,
@@ -137,6 +144,15 @@ pub trait World {
     fn asn(&self, address: IpAddr) -> Option<Value>;
 }
 
+/// What is known of addresses. Lies beside the configuration and changes without a revision of it.
+pub trait Places: std::fmt::Debug + Send + Sync {
+    /// As [`World::city`].
+    fn city(&self, address: IpAddr) -> Option<Value>;
+
+    /// As [`World::asn`].
+    fn asn(&self, address: IpAddr) -> Option<Value>;
+}
+
 /// What a policy said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -202,6 +218,10 @@ pub enum Deferred {
         /// What to say afterwards.
         verdict: Verdict,
     },
+    /// Look a password up among those that were breached.
+    Breaches(Box<Breaches>),
+    /// Compare a password with the hashes of former ones, which takes long on purpose.
+    Reuse(Box<Reuse>),
     /// A policy that this one called has to answer first; then this one is asked again, with that answer among its
     /// [`Calls`].
     Called(Box<Deferred>),
@@ -226,10 +246,12 @@ pub struct Compiled(Kind);
 enum Kind {
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
+    Geoip(geoip::Geoip),
     PasswordExpiry(crate::model::PasswordExpiry),
     Password(password::Password),
     Reputation(crate::model::Reputation),
     Python(Box<python::Program>),
+    UniquePassword(crate::model::UniquePassword),
     /// Always errors with this text, so that the binding's failure result decides.
     Broken(Box<str>),
 }
@@ -252,12 +274,14 @@ impl Compiled {
                 ),
                 None => Kind::EventMatcher(event_matcher::EventMatcher::new(config)),
             },
+            PolicyKind::Geoip(config) => Kind::Geoip(geoip::Geoip::new(config)?),
             PolicyKind::PasswordExpiry(config) => Kind::PasswordExpiry(config.clone()),
             PolicyKind::Password(config) => Kind::Password(password::Password::new(config)?),
             PolicyKind::Reputation(config) => Kind::Reputation(config.clone()),
             PolicyKind::Expression(config) if config.language == ExpressionLanguage::Python => {
                 Kind::Python(Box::new(python::Program::new(name, &config.source)))
             }
+            PolicyKind::UniquePassword(config) => Kind::UniquePassword(config.clone()),
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
             ),
@@ -292,10 +316,12 @@ impl Compiled {
         Evaluation::Done(match &self.0 {
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
+            Kind::Geoip(policy) => policy.evaluate(input),
             Kind::PasswordExpiry(config) => password_expiry::evaluate(config, input),
-            Kind::Password(policy) => policy.evaluate(input),
+            Kind::Password(policy) => return policy.evaluate(input),
             Kind::Reputation(config) => reputation::evaluate(config, input),
             Kind::Python(program) => return program.evaluate(input),
+            Kind::UniquePassword(config) => return unique_password::evaluate(config, input),
             Kind::Broken(text) => Verdict::error(text.clone()),
         })
     }
@@ -331,12 +357,17 @@ pub(crate) mod tests {
         }
     }
 
-    /// Evaluates a policy that answers at once.
-    pub(crate) fn verdict(kind: PolicyKind, person: Person<'_>, context: &Context) -> Verdict {
+    /// Evaluates a policy with nothing to look up.
+    pub(crate) fn evaluation(kind: PolicyKind, person: Person<'_>, context: &Context) -> Evaluation {
         let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
         let calls = Calls::default();
         let input = Input { person, context, target: None, groups: &Nowhere, world: &Nowhere, calls: &calls };
-        match Compiled::new(&policy).unwrap().evaluate(&input) {
+        Compiled::new(&policy).unwrap().evaluate(&input)
+    }
+
+    /// Evaluates a policy that answers at once.
+    pub(crate) fn verdict(kind: PolicyKind, person: Person<'_>, context: &Context) -> Verdict {
+        match evaluation(kind, person, context) {
             Evaluation::Done(verdict) => verdict,
             Evaluation::Deferred(deferred) => panic!("{deferred:?}"),
         }
@@ -359,11 +390,5 @@ pub(crate) mod tests {
         let kind = PolicyKind::Unsupported("risk".into());
         let text = verdict(kind, ALICE, &now).result.unwrap_err();
         assert_eq!(&*text, "policy `p` is of kind `risk`, which bindery does not know");
-        let kind = PolicyKind::UniquePassword(crate::model::UniquePassword {
-            password_field: "password".into(),
-            num_historical_passwords: 1,
-        });
-        let text = verdict(kind, ALICE, &now).result.unwrap_err();
-        assert_eq!(&*text, "policy `p` is of kind `unique_password`, which this version does not evaluate");
     }
 }

@@ -17,7 +17,7 @@ pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};
 use crate::model::{Policy, Problem, Target};
-use crate::policy::Compiled;
+use crate::policy::{Compiled, Places};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,6 +111,15 @@ impl Store {
             base.drop_hot(&touched);
         }
         Ok(changed)
+    }
+
+    /// Where addresses are looked up from now on. The revision stays, since places are no configuration.
+    pub fn set_places(&self, places: Arc<dyn Places>) {
+        // As in `update`.
+        let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Snapshot::clone(&self.current.load());
+        next.places = Some(places);
+        self.current.store(Arc::new(next));
     }
 
     /// What would be wrong with a change, without putting it into force.

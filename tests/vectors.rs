@@ -19,27 +19,36 @@ mod tests {
     use crate::support::reference::{Reference, Wrong};
     use crate::support::vectors::{self, Pdp, Refusal, Reply, Unanswered, rules};
     use bindery::api::ask::check;
-    use bindery::evaluators::Evaluators;
     use bindery::evaluators::python::{Isolation, PythonOptions};
+    use bindery::evaluators::{BreachSource, Evaluators};
     use bindery::model::{ResourceKind, Timestamp};
+    use bindery::places::Databases;
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::{Update, apply};
+    use mmdb_writer::{Value as Data, Writer};
+    use serde_json::Value as Json;
     use std::io::Write as _;
+    use std::sync::Arc;
 
     /// bindery itself.
     struct Bindery {
         store: Store,
-        evaluators: Evaluators,
         runtime: tokio::runtime::Runtime,
+        evaluators: Evaluators,
+        /// Range files of breached passwords.
+        ranges: tempfile::TempDir,
     }
 
     impl Bindery {
         fn new() -> Self {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let evaluators = Evaluators::default().with_python(python());
-            Self { store: Store::new(Settings::default()), evaluators, runtime }
+            let ranges = tempfile::tempdir().unwrap();
+            let evaluators = Evaluators::default()
+                .with_python(python())
+                .with_breaches(BreachSource::directory(ranges.path()).unwrap());
+            Self { store: Store::new(Settings::default()), runtime, evaluators, ranges }
         }
     }
 
@@ -48,6 +57,15 @@ mod tests {
     }
 
     impl Pdp for Bindery {
+        fn know_ranges(&mut self, ranges: &[(String, String)]) {
+            for entry in std::fs::read_dir(self.ranges.path()).unwrap() {
+                std::fs::remove_file(entry.unwrap().path()).unwrap();
+            }
+            for (prefix, range) in ranges {
+                std::fs::write(self.ranges.path().join(prefix), range).unwrap();
+            }
+        }
+
         fn load(&mut self, resources: Vec<v1::Resource>) -> Result<(), Refusal> {
             let before = self.store.load().revision();
             let Err(problems) = apply(&self.store, Update::Replace(resources)) else { return Ok(()) };
@@ -140,6 +158,76 @@ mod tests {
     #[test]
     fn bindery_decides_as_authentik_does() {
         hold("bindery", Bindery::new);
+    }
+
+    /// A database of one network, with what stands in the data at these keys.
+    fn database(kind: &str, data: &Json, paths: &[(&str, &[&str])]) -> Vec<u8> {
+        let mut writer = Writer::builder(kind).description(&[("en", "one network for a test")]).build();
+        let mut record = Data::map::<&str, Data, _>([]);
+        for (key, path) in paths {
+            let value = match &data[key] {
+                Json::String(text) => Data::from(text.as_str()),
+                Json::Number(number) if *key == "asn" => {
+                    Data::from(u32::try_from(number.as_u64().unwrap()).unwrap())
+                }
+                Json::Number(number) => Data::from(number.as_f64().unwrap()),
+                _ => continue,
+            };
+            let nested = path.iter().rev().fold(value, |inner, key| Data::map([(*key, inner)]));
+            record = Data::merge_deep(&record, &nested);
+        }
+        writer.insert_value("192.0.2.0/24".parse::<ipnet::IpNet>().unwrap(), record).unwrap();
+        writer.to_bytes().unwrap()
+    }
+
+    /// The same once more, with what the context says of places taken out of it and put into databases.
+    #[test]
+    fn places_from_databases_decide_as_places_from_the_context() {
+        let directory = tempfile::tempdir().unwrap();
+        let (city, asn) = (directory.path().join("city.mmdb"), directory.path().join("asn.mmdb"));
+        let mut agree = 0;
+        for vector in vectors::read().into_iter().flat_map(|file| file.vectors) {
+            let context = &vector.json["request"]["context"];
+            // Databases have no empty entries, and no numbers that are texts.
+            let is_whole = |key: &str, field: &str| !context[key][field].is_null();
+            let has_city = is_whole("geoip", "country") && is_whole("geoip", "lat");
+            let has_asn = is_whole("asn", "network") && context["asn"]["asn"].is_u64();
+            if vector.json["kind"] != "geoip" || !(has_city || has_asn) {
+                continue;
+            }
+            let cities: &[(&str, &[&str])] = &[
+                ("continent", &["continent", "code"]),
+                ("country", &["country", "iso_code"]),
+                ("lat", &["location", "latitude"]),
+                ("long", &["location", "longitude"]),
+                ("city", &["city", "names", "en"]),
+            ];
+            let systems: &[(&str, &[&str])] =
+                &[("asn", &["autonomous_system_number"]), ("as_org", &["autonomous_system_organization"])];
+            std::fs::write(&city, database("GeoLite2-City", &context["geoip"], cities)).unwrap();
+            std::fs::write(&asn, database("GeoLite2-ASN", &context["asn"], systems)).unwrap();
+            let databases =
+                Databases::open(has_city.then(|| city.clone()), has_asn.then(|| asn.clone())).unwrap();
+            let mut pdp = Bindery::new();
+            pdp.store.set_places(Arc::new(databases));
+            for mut plan in vector.case().plans {
+                for ask in &mut plan.asks {
+                    let context = ask.request.context.as_mut().unwrap();
+                    context.client_ip = "192.0.2.10".into();
+                    let values = &mut context.values.as_mut().unwrap().fields;
+                    if has_city {
+                        values.remove("geoip").unwrap();
+                    }
+                    if has_asn {
+                        values.remove("asn").unwrap();
+                    }
+                }
+                vectors::follow(&plan, &mut pdp).unwrap_or_else(|how| panic!("{}: {how:?}", vector.name));
+                agree += 1;
+            }
+        }
+        writeln!(std::io::stderr(), "through databases: {agree} agree").unwrap();
+        assert!(agree > 100 || !vectors::directory().1, "only {agree} vectors have places");
     }
 
     #[test]

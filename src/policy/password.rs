@@ -2,15 +2,73 @@
 //! the first that fails decides. Not the password of somebody who signs in: the one in the context, that a person
 //! is about to set.
 //!
-//! Must not know: the network; the look-up at Have I Been Pwned errors until it has a local source.
+//! Must not know: the network; the look-up at Have I Been Pwned is handed back as [`Deferred::Breaches`].
 
-use super::{CompileError, Input, Verdict};
+use super::{CompileError, Deferred, Evaluation, Input, Secret, Verdict};
 use crate::model::{self, Value};
+use sha1::{Digest as _, Sha1};
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// authentik scores only so many characters, since the time that zxcvbn takes grows with the square of the length.
 const SCORED_CHARACTERS: usize = 72;
+
+/// How many hexadecimal digits of the hash Have I Been Pwned is asked by.
+const PREFIX_DIGITS: usize = 5;
+
+/// A password to look up among those that were breached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Breaches {
+    /// The first five hexadecimal digits of the password's SHA-1, in upper case: all that may leave the process.
+    pub prefix: Box<str>,
+    /// The other 35 digits.
+    pub suffix: Secret,
+    /// How often it may have been found.
+    pub allowed: u32,
+    /// What to say when it was not found more often.
+    pub otherwise: Verdict,
+}
+
+impl Breaches {
+    fn new(password: &str, allowed: u32, otherwise: Verdict) -> Self {
+        let mut digits = String::with_capacity(40);
+        for byte in Sha1::digest(password) {
+            // Writing to a text does not fail.
+            let _written = write!(digits, "{byte:02X}");
+        }
+        let suffix = digits.split_off(PREFIX_DIGITS);
+        Self { prefix: digits.into(), suffix: Secret::new(suffix), allowed, otherwise }
+    }
+
+    /// The verdict on a password that was found this often.
+    pub fn verdict(self, count: u64) -> Verdict {
+        if count <= u64::from(self.allowed) {
+            return self.otherwise;
+        }
+        Verdict::of(false).with_message(format!("Password exists on {count} online lists."))
+    }
+}
+
+/// The password that the context has in this field, or the verdict that follows without one.
+pub(super) fn given<'a>(input: &Input<'a>, field: &str) -> Result<Cow<'a, str>, Verdict> {
+    let values = &input.context.values;
+    let prompted = match values.get("prompt_data") {
+        None => None,
+        Some(Value::Map(data)) => data.get(field),
+        Some(_) => return Err(Verdict::error("the context's `prompt_data` is not a mapping")),
+    };
+    let value = prompted.or_else(|| values.get(field));
+    let Some(value) = value.filter(|value| value.is_truthy()) else {
+        return Err(Verdict::of(false).with_message("Password not set in context"));
+    };
+    match value {
+        Value::String(text) => Ok(Cow::Borrowed(&**text)),
+        Value::Number(number) => Ok(Cow::Owned(number.to_string())),
+        Value::Bool(_) => Ok(Cow::Borrowed("True")),
+        _ => Err(Verdict::error(format!("the context's `{field}` is not a text"))),
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Password(model::Password);
@@ -25,33 +83,20 @@ impl Password {
         Ok(Self(config.clone()))
     }
 
-    pub(super) fn evaluate(&self, input: &Input<'_>) -> Verdict {
-        let values = &input.context.values;
-        let field = &*self.0.password_field;
-        let prompted = match values.get("prompt_data") {
-            None => None,
-            Some(Value::Map(data)) => data.get(field),
-            Some(_) => return Verdict::error("the context's `prompt_data` is not a mapping"),
-        };
-        let value = prompted.or_else(|| values.get(field));
-        let Some(value) = value.filter(|value| value.is_truthy()) else {
-            return Verdict::of(false).with_message("Password not set in context");
-        };
-        let password = match value {
-            Value::String(text) => Cow::Borrowed(&**text),
-            Value::Number(number) => Cow::Owned(number.to_string()),
-            Value::Bool(_) => Cow::Borrowed("True"),
-            _ => return Verdict::error(format!("the context's `{field}` is not a text")),
+    pub(super) fn evaluate(&self, input: &Input<'_>) -> Evaluation {
+        let password = match given(input, &self.0.password_field) {
+            Ok(password) => password,
+            Err(verdict) => return Evaluation::Done(verdict),
         };
         if self.0.check_static_rules && !self.meets_static_rules(&password) {
-            return Verdict::of(false).with_message(self.0.error_message.clone());
+            return Evaluation::Done(Verdict::of(false).with_message(self.0.error_message.clone()));
         }
+        let scored = if self.0.check_zxcvbn { self.score(&password, input) } else { Verdict::of(true) };
         if self.0.check_have_i_been_pwned {
-            return Verdict::error(
-                "the look-up at Have I Been Pwned is not available in this version; switch check_have_i_been_pwned off",
-            );
+            let breaches = Breaches::new(&password, self.0.hibp_allowed_count, scored);
+            return Evaluation::Deferred(Deferred::Breaches(Box::new(breaches)));
         }
-        if self.0.check_zxcvbn { self.score(&password, input) } else { Verdict::of(true) }
+        Evaluation::Done(scored)
     }
 
     fn meets_static_rules(&self, password: &str) -> bool {
@@ -97,7 +142,7 @@ mod tests {
     use super::*;
     use crate::model::{Context, Id, Policy, PolicyKind, Timestamp};
     use crate::policy::Compiled;
-    use crate::policy::tests::{ALICE, verdict};
+    use crate::policy::tests::{ALICE, evaluation, verdict};
     use std::collections::BTreeMap;
 
     fn rules() -> model::Password {
@@ -160,10 +205,34 @@ mod tests {
     }
 
     #[test]
-    fn the_look_up_errors_after_the_static_rules() {
-        let rules = |length_min| model::Password { check_have_i_been_pwned: true, length_min, ..rules() };
-        assert_eq!(ask(rules(9), "short").result, Ok(false));
-        assert!(ask(rules(0), "short").result.unwrap_err().contains("Have I Been Pwned"));
+    fn the_look_up_comes_after_the_static_rules_and_before_the_score() {
+        let asked = |rules: model::Password| {
+            let mut context = Context::at(Timestamp::new(0, 0));
+            let values = BTreeMap::from([("password".into(), Value::String("hunter2".into()))]);
+            context.values = Value::Map(values);
+            evaluation(PolicyKind::Password(rules), ALICE, &context)
+        };
+        let rules = || model::Password { check_have_i_been_pwned: true, hibp_allowed_count: 3, ..rules() };
+        let static_one = asked(model::Password { length_min: 9, ..rules() });
+        assert_eq!(static_one, Evaluation::Done(Verdict::of(false).with_message("too simple")));
+
+        let Evaluation::Deferred(deferred) = asked(rules()) else { panic!("nothing is looked up") };
+        let shown = format!("{deferred:?}");
+        assert!(shown.contains("F3BBB"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("D66A63"), "{shown}");
+        let Deferred::Breaches(breaches) = deferred else { panic!("{deferred:?}") };
+        assert_eq!(breaches.suffix.reveal(), "D66A63D4BF1747940578EC3D0103530E21D");
+        assert_eq!(breaches.clone().verdict(3), Verdict::of(true));
+        let found = Verdict::of(false).with_message("Password exists on 4 online lists.");
+        assert_eq!(breaches.verdict(4), found);
+
+        let Evaluation::Deferred(Deferred::Breaches(breaches)) =
+            asked(model::Password { check_zxcvbn: true, ..rules() })
+        else {
+            panic!("nothing is looked up");
+        };
+        assert_eq!(&*breaches.clone().verdict(0).messages[0], "Password is too weak.");
+        assert_eq!(breaches.verdict(4), found);
     }
 
     #[test]

@@ -10,13 +10,15 @@ mod modules;
 mod needs;
 mod outcome;
 mod rewrite;
+mod scene;
 mod script;
 
-pub use input::{Scene, object_of, user_object, value_of};
+pub use input::{object_of, user_object, value_of};
 pub use modules::refusal;
 pub use needs::Needs;
 pub use outcome::{Outcome, verdict};
 pub use rewrite::Finding;
+pub use scene::Scene;
 pub use script::Variant;
 
 use super::{Deferred, Evaluation, Input, Verdict};

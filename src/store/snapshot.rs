@@ -16,7 +16,7 @@ use crate::model::{
     Group, GroupRef, Id, Mode, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind, TargetRef,
     User, Value,
 };
-use crate::policy::{Compiled, World};
+use crate::policy::{Compiled, Places, World};
 use imbl::{OrdMap, OrdSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub(super) atoms: Atoms,
     pub(super) directory: Directory,
     pub(super) reputation: ReputationTable,
+    /// Not part of the configuration, so no revision tells when it changes.
+    pub(super) places: Option<Arc<dyn Places>>,
     /// Shared by all revisions of a store: most of what is hot stays valid from one to the next.
     hot: Arc<Hot>,
 }
@@ -90,6 +92,7 @@ impl Snapshot {
             atoms: Atoms::default(),
             directory: Directory::default(),
             reputation: ReputationTable::default(),
+            places: None,
             hot: Arc::default(),
         }
     }
@@ -350,12 +353,12 @@ impl World for Snapshot {
         self.policy_named(name).map(|entry| Arc::clone(&entry.compiled))
     }
 
-    fn city(&self, _: IpAddr) -> Option<Value> {
-        None
+    fn city(&self, address: IpAddr) -> Option<Value> {
+        self.places.as_ref()?.city(address)
     }
 
-    fn asn(&self, _: IpAddr) -> Option<Value> {
-        None
+    fn asn(&self, address: IpAddr) -> Option<Value> {
+        self.places.as_ref()?.asn(address)
     }
 }
 

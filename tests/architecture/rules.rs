@@ -6,12 +6,13 @@
 use super::source::{Path, Source};
 
 /// Who may use whom among the modules at the top of `src`, from left to right:
-/// `model < policy < decision < proto < store < evaluators < (sync | api) < app < cli < main`.
+/// `model < policy < (places | decision) < proto < store < evaluators < (sync | api) < app < cli < main`.
 ///
 /// A module that is not here is an error: give it a place.
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
+    ("places", &["model", "policy"]),
     ("decision", &["model", "policy"]),
     ("proto", &["model"]),
     ("store", &["model", "policy", "decision"]),
@@ -28,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "model",
             "policy",
+            "places",
             "decision",
             "proto",
             "store",
@@ -46,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "model",
             "policy",
+            "places",
             "decision",
             "proto",
             "store",

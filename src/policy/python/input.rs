@@ -1,79 +1,16 @@
 //! What a script sees of a question, as values of the interpreter.
 
+mod http;
+
 use super::needs::Needs;
-use crate::model::{
-    Application, Context, Event, Group, HttpRequest, Mode, Target, TargetDetail, Timestamp, User, Value,
-};
-use crate::policy::{Input, Person};
+use crate::model::{Application, Event, Group, Mode, TargetDetail, Timestamp, User, Value};
+use crate::policy::Input;
 use chrono::{DateTime, Datelike as _, Timelike as _};
 use monty_types::{MontyDateTime, MontyObject as Object};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 
 /// What authentik takes for an address that it cannot tell.
 const UNKNOWN_ADDRESS: &str = "255.255.255.255";
-
-/// Where a program is run from, kept for the policies that it calls and the users that it looks up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scene {
-    /// The context.
-    pub context: Context,
-    /// Who it is about, if the directory does not know.
-    pub anonymous: bool,
-    /// The username; empty: none.
-    pub username: Box<str>,
-    /// The display name; empty: none.
-    pub name: Box<str>,
-    /// The e-mail address; empty: none.
-    pub email: Box<str>,
-    /// Free attributes.
-    pub attributes: Value,
-    /// The directory's entry.
-    pub user: Option<User>,
-    /// Whether it is a superuser.
-    pub is_superuser: bool,
-    /// All groups, and whether the user is in them directly.
-    pub groups: Vec<(Arc<Group>, bool)>,
-    /// What is asked about.
-    pub target: Option<Target>,
-}
-
-impl Scene {
-    pub(super) fn of(input: &Input<'_>) -> Self {
-        let person = &input.person;
-        Self {
-            context: input.context.clone(),
-            anonymous: person.anonymous,
-            username: person.username.into(),
-            name: person.name.into(),
-            email: person.email.into(),
-            attributes: person.attributes.clone(),
-            user: person.user.cloned(),
-            is_superuser: person.is_superuser,
-            groups: input.groups.all(),
-            target: input.target.cloned(),
-        }
-    }
-
-    /// Who it is about.
-    pub fn person(&self) -> Person<'_> {
-        Person {
-            anonymous: self.anonymous,
-            username: &self.username,
-            name: &self.name,
-            email: &self.email,
-            attributes: &self.attributes,
-            user: self.user.as_ref(),
-            is_superuser: self.is_superuser,
-        }
-    }
-}
-
-impl crate::policy::Groups for Scene {
-    fn all(&self) -> Vec<(Arc<Group>, bool)> {
-        self.groups.clone()
-    }
-}
 
 /// A map in the making.
 #[derive(Default)]
@@ -218,7 +155,7 @@ pub(super) fn build(needs: Needs, input: &Input<'_>) -> Object {
     if needs.http
         && let Some(request) = &input.context.http
     {
-        fields.put("http", http(request, input.context));
+        fields.put("http", http::request(request, input.context));
     }
     if needs.ip {
         let event = input.context.event.as_ref();
@@ -410,103 +347,4 @@ fn object(input: &Input<'_>) -> Object {
         },
     };
     Object::List(vec![text(class), fields.done()])
-}
-
-/// The most fields of a query or form that are read.
-const MAX_FIELDS: usize = 1_000;
-
-fn fields_of(encoded: &[u8]) -> Object {
-    let mut lists: Vec<(String, Vec<Object>)> = Vec::new();
-    for (key, value) in form_urlencoded::parse(encoded).take(MAX_FIELDS) {
-        match lists.iter_mut().find(|(known, _)| *known == *key) {
-            Some((_, values)) => values.push(text(&value)),
-            None => lists.push((key.into_owned(), vec![text(&value)])),
-        }
-    }
-    Object::dict(
-        lists
-            .into_iter()
-            .map(|(key, values)| (Object::String(key), Object::List(values)))
-            .collect::<Vec<_>>(),
-    )
-}
-
-fn http(request: &HttpRequest, context: &Context) -> Object {
-    let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
-    let content_type = header("content-type");
-    let mut meta = Fields::default();
-    let peer = match &request.remote_address {
-        Some(peer) => peer.to_string(),
-        None => context.client_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-    };
-    meta.put("REMOTE_ADDR", peer.as_str())
-        .put("REQUEST_METHOD", &*request.method)
-        .put("PATH_INFO", &*request.path);
-    meta.put("QUERY_STRING", &*request.query).put("CONTENT_TYPE", content_type);
-    meta.put("SERVER_NAME", &*request.host).put("wsgi.url_scheme", &*request.scheme);
-    let mut headers = Fields::default();
-    for (name, value) in &request.headers {
-        headers.put(&title_case(name), value.as_str());
-        let known = name.to_uppercase().replace('-', "_");
-        if !matches!(&*known, "CONTENT_TYPE" | "CONTENT_LENGTH") {
-            meta.put(&format!("HTTP_{known}"), value.as_str());
-        }
-    }
-    let cookie = |part: &str| {
-        let (key, value) = part.split_once('=')?;
-        Some((text(key.trim()), text(value.trim())))
-    };
-    let cookies: Vec<_> = header("cookie").split(';').take(MAX_FIELDS).filter_map(cookie).collect();
-    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
-    let full = if request.query.is_empty() {
-        encoded_path(&request.path)
-    } else {
-        format!("{}?{}", encoded_path(&request.path), request.query)
-    };
-    let mut fields = Fields::default();
-    fields.put("method", &*request.method).put("path", &*request.path).put("full", full.as_str());
-    fields.put("scheme", &*request.scheme).put("host", &*request.host).put("META", meta.done());
-    fields.put("headers", headers.done()).put("COOKIES", Object::dict(cookies));
-    fields.put("_GET", fields_of(request.query.as_bytes()));
-    fields.put("_POST", fields_of(if is_form { &request.body } else { &[] }));
-    fields.put("body", Object::Bytes(request.body.to_vec())).put("content_type", content_type);
-    fields.put("brand", request.brand_title.as_deref());
-    fields.done()
-}
-
-/// `x-forwarded-for` as `X-Forwarded-For`.
-fn title_case(name: &str) -> String {
-    let mut start = true;
-    let letter = |letter: char| {
-        let out = if start { letter.to_ascii_uppercase() } else { letter };
-        start = letter == '-';
-        out
-    };
-    name.chars().map(letter).collect()
-}
-
-/// A path with what a URL does not take written as percent escapes.
-fn encoded_path(path: &str) -> String {
-    /// What stands in a path as it is, besides letters and digits.
-    const ESCAPED: AsciiSet = NON_ALPHANUMERIC
-        .remove(b'/')
-        .remove(b'-')
-        .remove(b'_')
-        .remove(b'.')
-        .remove(b'~')
-        .remove(b':')
-        .remove(b'@')
-        .remove(b'!')
-        .remove(b'$')
-        .remove(b'&')
-        .remove(b'\'')
-        .remove(b'(')
-        .remove(b')')
-        .remove(b'*')
-        .remove(b'+')
-        .remove(b',')
-        .remove(b';')
-        .remove(b'=')
-        .remove(b'%');
-    utf8_percent_encode(path, &ESCAPED).to_string()
 }
