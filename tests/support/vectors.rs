@@ -17,9 +17,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The kinds of policy still to come. A vector in which one is bound, and enabled, is skipped.
-pub(crate) const KINDS_TO_COME: &[&str] = &[];
-
 /// Vectors that bindery differs from on purpose beyond the exceptions of `VECTORS.md`, by the start of the name, with
 /// the reason.
 pub(crate) const ON_PURPOSE: &[(&str, &str)] = &[(
@@ -150,17 +147,6 @@ impl Vector {
         let policies = self.list("policies");
         let policy = policies.iter().find(|candidate| candidate["id"] == policy).unwrap();
         text(&policy["kind"]).into()
-    }
-
-    /// The first kind to come that can take part through these bindings.
-    pub(crate) fn kind_to_come(&self, bindings: &[&Json]) -> Option<String> {
-        let bound = bindings.iter().filter(|binding| binding["enabled"] == true);
-        let kinds =
-            bound.filter_map(|binding| binding["subject"]["policy"].as_str()).map(|id| self.kind_of(id));
-        kinds
-            .filter(|kind| KINDS_TO_COME.contains(&kind.as_str()))
-            .min()
-            .map(|kind| format!("policy kind to come: {kind}"))
     }
 
     /// What is to be done for this vector.

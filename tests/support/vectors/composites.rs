@@ -11,13 +11,6 @@ use serde_json::Value as Json;
 
 pub(super) fn case(vector: &Vector) -> Case {
     let json = &vector.json;
-    let parts = ["device", "access_group", "notification_rule", "app"].map(|key| &json[key]["bindings"]);
-    let more = ["entitlements", "endpoints"].map(|key| json[key].as_array()).into_iter().flatten().flatten();
-    let lists = parts.into_iter().chain(more.map(|part| &part["bindings"]));
-    let bindings: Vec<&Json> = lists.filter_map(Json::as_array).flatten().collect();
-    if let Some(reason) = vector.kind_to_come(&bindings) {
-        return Case::skip(reason);
-    }
     match text(&json["kind"]) {
         "device" => device(vector),
         "entitlements" => entitlements(vector),

@@ -22,9 +22,6 @@ pub(super) fn case(vector: &Vector) -> Case {
         let refused = wrong.map(|index| config::binding_id("b", index)).collect();
         return Case { plans: vec![Plan { resources, refused, asks: Vec::new() }], skipped: None };
     }
-    if let Some(reason) = vector.kind_to_come(&bindings.iter().collect::<Vec<_>>()) {
-        return Case::skip(reason);
-    }
 
     let expected = rules::engine(vector);
     let sources = expected.sources.iter();
