@@ -3,13 +3,16 @@
 //! Must not know: where a policy came from, who asks, the network, clocks. What takes time (a wait, a remote
 //! evaluator) is handed back as [`Deferred`], for the caller to see through under the binding's timeout.
 
+mod cel;
 mod dummy;
 mod event_matcher;
 mod password;
 mod password_expiry;
 mod reputation;
 
-use crate::model::{Context, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value};
+use crate::model::{
+    Context, ExpressionLanguage, Policy, PolicyKind, ReputationScore, Target, Timestamp, User, Value,
+};
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -208,6 +211,7 @@ pub struct Compiled(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    Cel(cel::Cel),
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
     PasswordExpiry(crate::model::PasswordExpiry),
@@ -238,6 +242,9 @@ impl Compiled {
             PolicyKind::PasswordExpiry(config) => Kind::PasswordExpiry(config.clone()),
             PolicyKind::Password(config) => Kind::Password(password::Password::new(config)?),
             PolicyKind::Reputation(config) => Kind::Reputation(config.clone()),
+            PolicyKind::Expression(config) if config.language == ExpressionLanguage::Cel => {
+                Kind::Cel(cel::Cel::new(&config.source)?)
+            }
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
             ),
@@ -259,6 +266,7 @@ impl Compiled {
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
+            Kind::Cel(policy) => policy.evaluate(input),
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
             Kind::PasswordExpiry(config) => password_expiry::evaluate(config, input),

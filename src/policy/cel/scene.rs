@@ -1,0 +1,149 @@
+//! The values of a question that a program may read. Each is looked up when it is asked for.
+//!
+//! Must not know: the language.
+
+use super::calendar;
+use super::meter::{Meter, Spent};
+use super::names::Field;
+use super::value::{List, Map, Val};
+use crate::model::{GroupRef, HttpRequest, Id, Target, TargetDetail, Value};
+use crate::policy::{Input, Person};
+use chrono::DateTime;
+use std::cell::{Cell, OnceCell};
+
+/// What a program reads.
+pub(super) struct Scene<'a> {
+    input: &'a Input<'a>,
+    city: OnceCell<Option<Value>>,
+    asn: OnceCell<Option<Value>>,
+    read_now: Cell<bool>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) const fn new(input: &'a Input<'a>) -> Self {
+        Self { input, city: OnceCell::new(), asn: OnceCell::new(), read_now: Cell::new(false) }
+    }
+
+    /// Whether the moment was read, so that another one could have led elsewhere.
+    pub(super) const fn read_now(&self) -> bool {
+        self.read_now.get()
+    }
+
+    /// A value; null when it is not known.
+    pub(super) fn field(&'a self, field: Field, meter: &Meter) -> Result<Val<'a>, Spent> {
+        let Input { person, context, target, world, .. } = *self.input;
+        let user = person.user;
+        let event = context.event.as_ref();
+        let event_user = event.and_then(|event| event.user.as_ref());
+        Ok(match field {
+            Field::SubjectId => id(user.map(|user| &user.id), meter)?,
+            Field::SubjectUsername => text(Some(person.username)),
+            Field::SubjectName => text(Some(person.name)),
+            Field::SubjectEmail => text(Some(person.email)),
+            Field::SubjectAnonymous => Val::Bool(person.anonymous),
+            Field::SubjectKnown => Val::Bool(user.is_some()),
+            Field::SubjectIsActive => user.map_or(Val::Null, |user| Val::Bool(user.is_active)),
+            Field::SubjectType => text(user.map(|user| &*user.kind)),
+            Field::SubjectPath => text(user.map(|user| &*user.path)),
+            Field::SubjectAttributes => map(Some(person.attributes)),
+            Field::SubjectGroups => {
+                let names: Vec<_> = groups(&person).map(Val::given).collect();
+                meter.make(names.len() * size_of::<Val<'_>>())?;
+                Val::List(List::Made(names.into()))
+            }
+            Field::RequestClientIp => match context.client_ip {
+                Some(address) => Val::made(&address.to_canonical().to_string(), meter)?,
+                None => Val::Null,
+            },
+            Field::RequestMethod => self.http(|http| &http.method),
+            Field::RequestScheme => self.http(|http| &http.scheme),
+            Field::RequestHost => self.http(|http| &http.host),
+            Field::RequestPath => self.http(|http| &http.path),
+            Field::RequestQuery => self.http(|http| &http.query),
+            Field::RequestHeaders => {
+                Val::Map(context.http.as_ref().map_or(Map::Empty, |http| Map::Headers(&http.headers)))
+            }
+            Field::TargetKind => text(target.map(|target| target.kind().name())),
+            Field::TargetId => id(target.map(|target| &target.id), meter)?,
+            Field::TargetName => text(target.and_then(name_of)),
+            Field::TargetSlug => text(target.and_then(|target| target.key.as_deref())),
+            Field::EventAction => text(event.map(|event| &*event.action)),
+            Field::EventApp => text(event.map(|event| &*event.app)),
+            Field::EventClientIp => text(event.and_then(|event| event.client_ip.as_deref())),
+            Field::EventContext => map(event.map(|event| &event.context)),
+            Field::EventUserId => text(event_user.map(|user| &*user.id)),
+            Field::EventUserUsername => text(event_user.map(|user| &*user.username)),
+            Field::EventUserEmail => text(event_user.map(|user| &*user.email)),
+            Field::Context => map(Some(&context.values)),
+            Field::Geoip => map(context
+                .values
+                .get("geoip")
+                .or_else(|| self.city.get_or_init(|| world.city(context.client_ip?)).as_ref())),
+            Field::Asn => map(context
+                .values
+                .get("asn")
+                .or_else(|| self.asn.get_or_init(|| world.asn(context.client_ip?)).as_ref())),
+            Field::Now => {
+                self.read_now.set(true);
+                let now = context.now;
+                let nanoseconds = u32::try_from(now.subsecond_nanoseconds()).unwrap_or(0);
+                let now = DateTime::from_timestamp(now.seconds(), nanoseconds);
+                now.and_then(calendar::in_range).map_or(Val::Null, Val::Timestamp)
+            }
+        })
+    }
+
+    /// Whether the subject is in a group of this name.
+    pub(super) fn has_group(&self, name: &str, meter: &Meter) -> Result<bool, Spent> {
+        for group in groups(&self.input.person) {
+            meter.steps(1)?;
+            if group.len() == name.len() {
+                meter.look(name.len())?;
+            }
+            if group == name {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn http(&self, part: impl Fn(&'a HttpRequest) -> &'a str) -> Val<'a> {
+        text(self.input.context.http.as_ref().map(part))
+    }
+}
+
+/// The names of the subject's groups. Groups that the directory's entry names by their id are not among them.
+fn groups<'a>(person: &Person<'a>) -> impl Iterator<Item = &'a str> {
+    let groups = person.user.map_or(&[][..], |user| &user.groups);
+    groups.iter().filter_map(|group| match group {
+        GroupRef::Name(name) => Some(&**name),
+        GroupRef::Id(_) => None,
+    })
+}
+
+/// A target's name as shown to people, or the name that the kind has for it.
+fn name_of(target: &Target) -> Option<&str> {
+    let own = match &target.detail {
+        TargetDetail::Entitlement(entitlement) => Some(&*entitlement.name),
+        _ => None,
+    };
+    target.name.as_deref().or(own).or(target.key.as_deref())
+}
+
+/// Text; the empty one stands for none.
+fn text(text: Option<&str>) -> Val<'_> {
+    text.filter(|text| !text.is_empty()).map_or(Val::Null, Val::given)
+}
+
+/// An id, as text.
+fn id<'a>(id: Option<&Id>, meter: &Meter) -> Result<Val<'a>, Spent> {
+    id.map_or(Ok(Val::Null), |id| Val::made(&id.to_string(), meter))
+}
+
+/// A map; without entries where there is none.
+fn map(value: Option<&Value>) -> Val<'_> {
+    match value {
+        None | Some(Value::Null) => Val::Map(Map::Empty),
+        Some(value) => Val::data(value),
+    }
+}
