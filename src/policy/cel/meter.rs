@@ -22,19 +22,34 @@ pub(super) enum Spent {
     Bytes,
 }
 
+/// What was paid.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bill {
+    pub(super) steps: u64,
+    pub(super) bytes: u64,
+    /// How often a payment was refused, so that what it was for was not done.
+    pub(super) refusals: u32,
+}
+
 /// What an evaluation has spent.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     steps: Cell<u64>,
     bytes: Cell<u64>,
+    refusals: Cell<u32>,
 }
 
 impl Meter {
     /// Pays for so many steps.
     pub(super) fn steps(&self, count: usize) -> Result<(), Spent> {
         let sum = self.steps.get().saturating_add(count as u64);
+        if sum > MAX_STEPS {
+            self.refusals.set(self.refusals.get() + 1);
+            return Err(Spent::Steps);
+        }
         self.steps.set(sum);
-        if sum > MAX_STEPS { Err(Spent::Steps) } else { Ok(()) }
+        Ok(())
     }
 
     /// Pays for looking at so many bytes.
@@ -45,13 +60,17 @@ impl Meter {
     /// Pays for making so many bytes.
     pub(super) fn make(&self, bytes: usize) -> Result<(), Spent> {
         let sum = self.bytes.get().saturating_add(bytes as u64);
+        if sum > MAX_BYTES {
+            self.refusals.set(self.refusals.get() + 1);
+            return Err(Spent::Bytes);
+        }
         self.bytes.set(sum);
-        if sum > MAX_BYTES { Err(Spent::Bytes) } else { self.look(bytes) }
+        self.look(bytes)
     }
 
-    /// What was paid so far: steps and bytes.
+    /// What was paid so far.
     #[cfg(test)]
-    pub(super) fn spent(&self) -> (u64, u64) {
-        (self.steps.get(), self.bytes.get())
+    pub(super) fn spent(&self) -> Bill {
+        Bill { steps: self.steps.get(), bytes: self.bytes.get(), refusals: self.refusals.get() }
     }
 }

@@ -38,7 +38,8 @@ impl Pattern {
             }
         })?;
         let config = meta::Config::new()
-            .nfa_size_limit(Some(2 * MAX_COMPILED))
+            // The same pattern backwards may be larger.
+            .nfa_size_limit(Some(16 * MAX_COMPILED))
             .onepass_size_limit(Some(MAX_COMPILED))
             .hybrid_cache_capacity(4 * MAX_COMPILED);
         let pattern = meta::Builder::new().configure(config).build(text);

@@ -1,0 +1,119 @@
+//! What one evaluation of a policy costs, apart from the decision around it; by language and by rule.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+
+use bindery::model::{
+    Context, Expression, ExpressionLanguage, GroupRef, HttpRequest, Id, Policy, PolicyKind, ReputationScore,
+    Timestamp, User, Value,
+};
+use bindery::policy::{Calls, Compiled, Input, Person, World};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Nothing to look up.
+struct Nowhere;
+
+impl World for Nowhere {
+    fn reputation(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
+
+    fn policy(&self, _: &str) -> Option<Arc<Compiled>> {
+        None
+    }
+
+    fn city(&self, _: IpAddr) -> Option<Value> {
+        None
+    }
+
+    fn asn(&self, _: IpAddr) -> Option<Value> {
+        None
+    }
+}
+
+/// Somebody in ten groups, with some attributes.
+fn user() -> User {
+    let names = ["staff", "wiki", "vpn", "berlin", "backend", "on-call", "mail", "git", "ci", "admins"];
+    let attributes = ["department", "city", "title", "phone", "manager"]
+        .into_iter()
+        .map(|key| (key.into(), Value::String("eng".into())))
+        .collect();
+    User {
+        id: Id::new("7"),
+        username: "alice".into(),
+        name: "Alice Example".into(),
+        email: "alice@example.com".into(),
+        is_active: true,
+        groups: names.into_iter().map(|name| GroupRef::Name(name.into())).collect(),
+        attributes: Value::Map(attributes),
+        kind: "internal".into(),
+        path: "users".into(),
+        password_change_date: None,
+        date_joined: None,
+        last_login: None,
+        has_usable_password: None,
+        authenticators: vec![],
+        logins: vec![],
+        password_history: vec![],
+    }
+}
+
+fn context() -> Context {
+    let headers = [("user-agent".to_owned(), "Mozilla/5.0".to_owned())].into_iter().collect();
+    let http = HttpRequest {
+        method: "GET".into(),
+        scheme: "https".into(),
+        host: "wiki.example.com".into(),
+        path: "/admin/users".into(),
+        headers,
+        ..HttpRequest::default()
+    };
+    Context {
+        client_ip: Some("10.1.2.3".parse().expect("an address")),
+        http: Some(http),
+        ..Context::at(Timestamp::new(1_780_041_600, 0))
+    }
+}
+
+fn expression(language: ExpressionLanguage, source: &str) -> Compiled {
+    let kind = PolicyKind::Expression(Expression { language, source: source.into() });
+    let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
+    Compiled::new(&policy).expect("a valid policy")
+}
+
+fn cel(criterion: &mut Criterion) {
+    let user = user();
+    let person = Person {
+        anonymous: false,
+        username: &user.username,
+        name: &user.name,
+        email: &user.email,
+        attributes: &user.attributes,
+        user: Some(&user),
+    };
+    let context = context();
+    let calls = Calls::default();
+    let input = Input { person, context: &context, target: None, world: &Nowhere, calls: &calls };
+    let mut group = criterion.benchmark_group("cel");
+    for (name, source) in [
+        (
+            "group, network and attribute",
+            r#""admins" in subject.groups && in_network(request.client_ip, "10.0.0.0/8") && subject.attributes.department == "eng""#,
+        ),
+        ("equality", r#"subject.username == "alice""#),
+        ("pattern", r#"request.path.matches("^/admin(/|$)")"#),
+        ("loop over ten groups", r#"subject.groups.exists(group, group.startsWith("adm"))"#),
+        ("hours in a time zone", r#"now.getHours("Europe/Berlin") >= 8 && now.getHours("Europe/Berlin") < 18"#),
+    ] {
+        let policy = expression(ExpressionLanguage::Cel, source);
+        group.bench_function(name, |bencher| bencher.iter(|| policy.evaluate(black_box(&input))));
+    }
+    let source = r#""admins" in subject.groups && in_network(request.client_ip, "10.0.0.0/8")"#;
+    group.bench_function("compile", |bencher| {
+        bencher.iter(|| expression(ExpressionLanguage::Cel, black_box(source)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cel);
+criterion_main!(benches);
