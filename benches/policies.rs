@@ -103,7 +103,10 @@ fn cel(criterion: &mut Criterion) {
         ("equality", r#"subject.username == "alice""#),
         ("pattern", r#"request.path.matches("^/admin(/|$)")"#),
         ("loop over ten groups", r#"subject.groups.exists(group, group.startsWith("adm"))"#),
-        ("hours in a time zone", r#"now.getHours("Europe/Berlin") >= 8 && now.getHours("Europe/Berlin") < 18"#),
+        (
+            "hours in a time zone",
+            r#"now.getHours("Europe/Berlin") >= 8 && now.getHours("Europe/Berlin") < 18"#,
+        ),
     ] {
         let policy = expression(ExpressionLanguage::Cel, source);
         group.bench_function(name, |bencher| bencher.iter(|| policy.evaluate(black_box(&input))));

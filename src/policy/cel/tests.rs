@@ -58,7 +58,11 @@ impl Everything {
             name: "Alice Example".into(),
             email: "alice@example.com".into(),
             is_active: true,
-            groups: vec![GroupRef::Name("admins".into()), GroupRef::Id("9".into()), GroupRef::Name("staff".into())],
+            groups: vec![
+                GroupRef::Name("admins".into()),
+                GroupRef::Id("9".into()),
+                GroupRef::Name("staff".into()),
+            ],
             attributes: map([
                 ("department", Value::String("eng".into())),
                 ("level", Value::Number(3.0)),

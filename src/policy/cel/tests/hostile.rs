@@ -77,17 +77,26 @@ fn growth() -> Vec<String> {
 }
 
 fn patterns() -> Vec<String> {
-    ["(a+)+$", "(a|aa)+$", "(.*a){12}$", "[ab]*a[ab]{12}$", "(?:a?){200}a{200}", "\\\\w+\\\\w+\\\\w+$", "^(\\\\pL|\\\\d)*!$"]
-        .iter()
-        .map(|pattern| format!("context.numbers.all(x, !context.text.matches(\"{pattern}\"))"))
-        .collect()
+    [
+        "(a+)+$",
+        "(a|aa)+$",
+        "(.*a){12}$",
+        "[ab]*a[ab]{12}$",
+        "(?:a?){200}a{200}",
+        "\\\\w+\\\\w+\\\\w+$",
+        "^(\\\\pL|\\\\d)*!$",
+    ]
+    .iter()
+    .map(|pattern| format!("context.numbers.all(x, !context.text.matches(\"{pattern}\"))"))
+    .collect()
 }
 
 #[test]
 fn what_runs_too_long_is_stopped() {
     for source in nested_loops() {
         let text = end(&source).unwrap_or_else(|text| panic!("{source}: {text}")).result.unwrap_err();
-        let known = text.contains("needs more than 100000 steps") || text.contains("makes more than 1048576 bytes");
+        let known =
+            text.contains("needs more than 100000 steps") || text.contains("makes more than 1048576 bytes");
         assert!(known, "{source}: {text}");
         assert!(text.contains("; look at less data") || text.contains("; compare parts"), "{text}");
     }
@@ -100,7 +109,10 @@ fn what_grows_too_large_is_stopped() {
             Ok(verdict) => {
                 // Lists that hold the same list twice take no room for it.
                 let Err(text) = verdict.result else { continue };
-                assert!(text.contains("needs more than") || text.contains("makes more than"), "{source}: {text}");
+                assert!(
+                    text.contains("needs more than") || text.contains("makes more than"),
+                    "{source}: {text}"
+                );
             }
             Err(text) => assert!(text.contains("deep in each other"), "{source}: {text}"),
         }
@@ -133,7 +145,11 @@ fn lists_in_the_program_count_at_the_door() {
     let numbers = format!("[{}]", vec!["1"; 50].join(","));
     let source = format!("{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c > 0)))");
     let text = Cel::new(&source).unwrap_err().message;
-    assert!(text.contains("this may take ") && text.contains(" steps, and 100000 are allowed; write shorter lists"), "{text}");
+    assert!(
+        text.contains("this may take ")
+            && text.contains(" steps, and 100000 are allowed; write shorter lists"),
+        "{text}"
+    );
     // Fewer fit, and take what was told.
     let source = format!("{numbers}.all(a, {numbers}.all(b, a + b > 0))");
     let told = cost::cost(&Cel::new(&source).unwrap().root).steps;
@@ -186,11 +202,15 @@ fn pieces() -> impl Strategy<Value = String> {
                 .prop_map(|((a, b), sign)| format!("({a} {sign} {b})")),
             (two.clone(), prop::sample::select(vec!["all", "exists", "map", "filter", "exists_one"]))
                 .prop_map(|((a, b), name)| format!("{a}.{name}(x, {b})")),
-            (inner.clone(), prop::sample::select(vec!["size", "string", "int", "double", "!", "-", "has", "dyn"]))
+            (
+                inner.clone(),
+                prop::sample::select(vec!["size", "string", "int", "double", "!", "-", "has", "dyn"])
+            )
                 .prop_map(|(a, name)| format!("{name}({a})")),
             two.clone().prop_map(|(a, b)| format!("[{a}, {b}]")),
             two.clone().prop_map(|(a, b)| format!("dyn({a})[dyn({b})]")),
-            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("(({a}) == 1 ? dyn({b}) : {c})")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("(({a}) == 1 ? dyn({b}) : {c})")),
             two.prop_map(|(a, b)| format!("dyn({a}).contains(dyn({b}))")),
             inner.prop_map(|a| format!("dyn({a}).matches('a*b')")),
         ]
@@ -198,8 +218,6 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn no_source_panics(source in "\\PC{0,60}|[a-z.(){}\\[\\]'\"\\\\0-9+!?:,&| \n-]{0,60}") {
         let _ = end(&source);
