@@ -118,5 +118,69 @@ fn cel(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, cel);
+/// Programs that want too much, over a context of 256 KiB: how long it takes until they are stopped.
+fn cel_stopped(criterion: &mut Criterion) {
+    let text = |letters: &str| Value::String(letters.repeat(100_000).into());
+    let numbers = Value::List(vec![Value::Number(1.0); 20_000]);
+    let keys = (0..5_000).map(|number| (format!("key-{number}").into(), Value::Number(1.0))).collect();
+    let values =
+        [("numbers", numbers), ("keys", Value::Map(keys)), ("text", text("ab")), ("other", text("ab"))];
+    let values = values.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    let context = Context { values: Value::Map(values), ..Context::at(Timestamp::new(0, 0)) };
+    let attributes = Value::Null;
+    let person =
+        Person { anonymous: true, username: "", name: "", email: "", attributes: &attributes, user: None };
+    let calls = Calls::default();
+    let input = Input { person, context: &context, target: None, world: &Nowhere, calls: &calls };
+    let mut group = criterion.benchmark_group("cel, stopped");
+    group.sample_size(20);
+    for (name, source) in [
+        (
+            "three loops",
+            "context.numbers.all(a, context.numbers.all(b, context.numbers.all(c, a + b + c > 0.0)))",
+        ),
+        (
+            "three loops of faults",
+            "context.numbers.exists(a, context.numbers.exists(b, context.numbers.exists(c, c.missing)))",
+        ),
+        ("loops over keys", "context.keys.all(a, context.keys.all(b, a + b != \"\"))"),
+        ("looking up keys", "context.numbers.all(a, context.keys.all(b, b in context.keys))"),
+        ("long texts", "context.numbers.all(a, context.text == context.other)"),
+        ("searching", "context.numbers.all(a, !context.text.contains(\"abb\"))"),
+        ("joining", "context.numbers.map(a, context.text + \"a\") == []"),
+        ("lists of lists", "context.numbers.map(a, context.numbers.map(b, [b])) == []"),
+        ("texts of numbers", "context.numbers.map(a, context.numbers.map(b, string(b))) == []"),
+        ("time zones", "context.numbers.all(a, now.getHours(\"Europe/Berlin\") < 25)"),
+        ("moments", "context.numbers.all(a, timestamp(\"2026-05-29T\" + \"08:00:00Z\") != now)"),
+        ("networks", "context.numbers.all(a, in_network(\"10.0.\" + \"0.1\", \"10.0.0.\" + \"0/8\"))"),
+    ] {
+        let policy = expression(ExpressionLanguage::Cel, source);
+        group.bench_function(name, |bencher| bencher.iter(|| policy.evaluate(black_box(&input))));
+    }
+    // The longest texts that each pattern may be matched against.
+    for pattern in
+        ["(a|aa)+$", "(.*a){12}$", "[ab]*a[ab]{12}$", "(?:a?){60}a{60}", r"\w+\w+$", r"^(\pL|\d)*!$"]
+    {
+        let escaped = pattern.replace('\\', "\\\\");
+        let source = format!("context.text.matches(\"{escaped}\")");
+        let policy = expression(ExpressionLanguage::Cel, &source);
+        let ends = |length: usize| {
+            let values = [("text".into(), Value::String("ab".repeat(length / 2).into()))];
+            let context = Context { values: Value::Map(values.into_iter().collect()), ..context.clone() };
+            let input = Input { context: &context, ..input };
+            matches!(policy.evaluate(&input), bindery::policy::Evaluation::Done(verdict) if verdict.result.is_err())
+        };
+        let longest =
+            (0..18).map(|power| 1_usize << power).take_while(|length| !ends(*length)).last().unwrap_or(0);
+        let values = [("text".into(), Value::String("ab".repeat(longest / 2).into()))];
+        let context = Context { values: Value::Map(values.into_iter().collect()), ..context.clone() };
+        let input = Input { context: &context, ..input };
+        group.bench_function(format!("pattern {pattern}, {longest} bytes"), |bencher| {
+            bencher.iter(|| policy.evaluate(black_box(&input)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, cel, cel_stopped);
 criterion_main!(benches);

@@ -50,12 +50,9 @@ pub(super) fn refusal(source: &str) -> Option<(usize, String)> {
                 }
             }
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            '.' | '!' | '-' | '+' | '*' | '/' | '%' | '?' | '<' | '>' | '=' => {
-                // `==`, `!=`, `<=` and `>=` are one; a row of `!` or `-` is as many as it is long.
-                if !(sign == '=' && matches!(before, '=' | '!' | '<' | '>')) {
-                    operators += 1;
-                }
-            }
+            // `==`, `!=`, `<=` and `>=` are one; a row of `!` or `-` is as many as it is long.
+            '=' if matches!(before, '=' | '!' | '<' | '>') => {}
+            '.' | '!' | '-' | '+' | '*' | '/' | '%' | '?' | '<' | '>' | '=' => operators += 1,
             // `in`
             'n' if before == 'i' => operators += 1,
             _ => {}

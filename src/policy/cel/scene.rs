@@ -47,9 +47,8 @@ impl<'a> Scene<'a> {
             Field::SubjectPath => text(user.map(|user| &*user.path)),
             Field::SubjectAttributes => map(Some(person.attributes)),
             Field::SubjectGroups => {
-                let names: Vec<_> = groups(&person).map(Val::given).collect();
-                meter.make(names.len() * size_of::<Val<'_>>())?;
-                Val::List(List::Made(names.into()))
+                meter.make(groups(&person).count() * size_of::<Val<'_>>())?;
+                Val::List(List::Made(groups(&person).map(Val::given).collect()))
             }
             Field::RequestClientIp => match context.client_ip {
                 Some(address) => Val::made(&address.to_canonical().to_string(), meter)?,

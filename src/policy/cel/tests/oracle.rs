@@ -115,7 +115,7 @@ fn truth(depth: u32, around: Around) -> BoxedStrategy<String> {
         2 => two(number(depth, around)),
         2 => two(whole(depth, around)),
         2 => two(text(depth, around)),
-        1 => two(moment(depth, around)),
+        1 => two(moment(depth)),
         1 => (number(depth, around), orders(), whole(depth, around)).prop_map(|(a, sign, b)| format!("{a} {sign} {b}")),
         1 => same(numbers(depth, around)),
         1 => same(words(depth, around)),
@@ -162,7 +162,7 @@ fn whole(depth: u32, around: Around) -> BoxedStrategy<String> {
         1 => numbers(depth, around).prop_map(|a| format!("{a}.size()")),
         1 => number(depth, around).prop_map(|a| format!("int({a})")),
         1 => text(depth, around).prop_map(|a| format!("int({a})")),
-        1 => (moment(depth, around), prop::sample::select(vec!["getHours", "getDayOfWeek", "getDayOfYear", "getMonth", "getDate", "getDayOfMonth", "getFullYear"]), one_of(&["", "'Europe/Berlin'", "'-05:30'"]))
+        1 => (moment(depth), prop::sample::select(vec!["getHours", "getDayOfWeek", "getDayOfYear", "getMonth", "getDate", "getDayOfMonth", "getFullYear"]), one_of(&["", "'Europe/Berlin'", "'-05:30'"]))
             .prop_map(|(a, name, zone)| format!("{a}.{name}({zone})")),
         1 => truth(depth, around).prop_map(|a| format!("{{true: 1, false: 2}}[dyn({a})]")),
     ]
@@ -182,7 +182,7 @@ fn text(depth: u32, around: Around) -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn moment(depth: u32, around: Around) -> BoxedStrategy<String> {
+fn moment(depth: u32) -> BoxedStrategy<String> {
     let leaf =
         one_of(&["now", "timestamp('2026-05-29T08:00:00.25Z')", "timestamp('2026-05-29T23:30:00-05:00')"]);
     let Some(depth) = depth.checked_sub(1) else { return leaf };
@@ -190,7 +190,7 @@ fn moment(depth: u32, around: Around) -> BoxedStrategy<String> {
         one_of(&["duration('1h30m')", "duration('-2.5s')", "(now - timestamp('1969-12-31T00:00:00Z'))"]);
     prop_oneof![
         2 => leaf,
-        1 => (moment(depth, around), prop::sample::select(vec!["+", "-"]), span)
+        1 => (moment(depth), prop::sample::select(vec!["+", "-"]), span)
             .prop_map(|(a, sign, b)| format!("({a} {sign} {b})")),
     ]
     .boxed()
