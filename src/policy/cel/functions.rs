@@ -7,6 +7,7 @@ use super::calendar::{self, Part, Zone};
 use super::eval::{Run, cut, fault};
 use super::fault::{Fault, What};
 use super::meter::Spent;
+use super::names::{Field, Kind};
 use super::node::{Function, Node, Op};
 use super::value::{Text, Val, whole};
 use ipnet::IpNet;
@@ -40,8 +41,15 @@ pub(super) fn call<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Val<'a>> {
             Ok(Val::Bool(pattern.is_in(text)))
         }
         Op::InNetwork(operand, network) => {
-            let operand = run.value(operand)?;
-            let address = address(node, &operand)?;
+            // The client's own address need not become text first.
+            let client = match operand.op {
+                Op::Field(Field::RequestClientIp) => run.scene.client_ip(),
+                _ => None,
+            };
+            let address = match client {
+                Some(client) => client,
+                None => address(node, &run.value(operand)?)?,
+            };
             Ok(Val::Bool(network.contains(&address)))
         }
         Op::Calendar(part, operand, zone) => calendar_part(run, node, *part, operand, *zone),
@@ -60,9 +68,7 @@ fn calendar_part<'a>(
     run.meter.steps(4).map_err(|spent| fault(node, What::Spent(spent)))?;
     match run.value(operand)? {
         Val::Timestamp(moment) => Ok(Val::Int(part.of_moment(moment, zone))),
-        Val::Duration(span) if part.kinds().contains(&super::names::Kind::Duration) => {
-            Ok(Val::Int(part.of_span(span)))
-        }
+        Val::Duration(span) if part.kinds().contains(&Kind::Duration) => Ok(Val::Int(part.of_span(span))),
         other => {
             let name = Part::ALL.iter().find(|(_, one)| *one == part).map_or("", |(name, _)| name);
             Err(fault(node, What::Argument(name, "a timestamp", other.kind())))

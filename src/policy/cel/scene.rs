@@ -10,6 +10,7 @@ use crate::model::{GroupRef, HttpRequest, Id, Target, TargetDetail, Value};
 use crate::policy::{Input, Person};
 use chrono::DateTime;
 use std::cell::{Cell, OnceCell};
+use std::net::IpAddr;
 
 /// What a program reads.
 pub(super) struct Scene<'a> {
@@ -27,6 +28,11 @@ impl<'a> Scene<'a> {
     /// Whether the moment was read, so that another one could have led elsewhere.
     pub(super) const fn read_now(&self) -> bool {
         self.read_now.get()
+    }
+
+    /// The client's address.
+    pub(super) fn client_ip(&self) -> Option<IpAddr> {
+        self.input.context.client_ip.map(|address| address.to_canonical())
     }
 
     /// A value; null when it is not known.
@@ -50,8 +56,8 @@ impl<'a> Scene<'a> {
                 meter.make(groups(&person).count() * size_of::<Val<'_>>())?;
                 Val::List(List::Made(groups(&person).map(Val::given).collect()))
             }
-            Field::RequestClientIp => match context.client_ip {
-                Some(address) => Val::made(&address.to_canonical().to_string(), meter)?,
+            Field::RequestClientIp => match self.client_ip() {
+                Some(address) => Val::made(&address.to_string(), meter)?,
                 None => Val::Null,
             },
             Field::RequestMethod => self.http(|http| &http.method),
