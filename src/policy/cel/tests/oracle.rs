@@ -76,7 +76,7 @@ fn the_cases_are_told_apart() {
 
 /// Which loops are around: over numbers, with the element `n`, and over texts, with `t`.
 #[derive(Clone, Copy, Default)]
-struct Around {
+pub(super) struct Around {
     numbers: bool,
     texts: bool,
 }
@@ -86,7 +86,7 @@ fn one_of(sources: &[&str]) -> BoxedStrategy<String> {
 }
 
 /// A condition. Some of what is compared is of the wrong kind or not there, so that faults are met as well.
-fn truth(depth: u32, around: Around) -> BoxedStrategy<String> {
+pub(super) fn truth(depth: u32, around: Around) -> BoxedStrategy<String> {
     let leaf = one_of(&[
         "true",
         "false",
