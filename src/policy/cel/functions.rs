@@ -16,6 +16,10 @@ use std::net::IpAddr;
 /// The longest text that is read as a number, an address or a network.
 const MAX_READ: usize = 64;
 
+/// What reading or writing a number, an address or a moment costs on top, in steps: it takes several times as long as
+/// an operation that only looks at values.
+const CONVERSION: usize = 4;
+
 type Result<T> = std::result::Result<T, Box<Fault>>;
 
 /// The value of a node that is a call.
@@ -48,7 +52,10 @@ pub(super) fn call<'a>(run: &mut Run<'a>, node: &'a Node) -> Result<Val<'a>> {
             };
             let address = match client {
                 Some(client) => client,
-                None => address(node, &run.value(operand)?)?,
+                None => {
+                    run.meter.steps(CONVERSION).map_err(spent)?;
+                    address(node, &run.value(operand)?)?
+                }
             };
             Ok(Val::Bool(network.contains(&address)))
         }
@@ -65,7 +72,7 @@ fn calendar_part<'a>(
     zone: Zone,
 ) -> Result<Val<'a>> {
     // Finding the hour in a time zone looks through its table of changes.
-    run.meter.steps(4).map_err(|spent| fault(node, What::Spent(spent)))?;
+    run.meter.steps(CONVERSION).map_err(|spent| fault(node, What::Spent(spent)))?;
     match run.value(operand)? {
         Val::Timestamp(moment) => Ok(Val::Int(part.of_moment(moment, zone))),
         Val::Duration(span) if part.kinds().contains(&Kind::Duration) => Ok(Val::Int(part.of_span(span))),
@@ -80,6 +87,13 @@ fn unary<'a>(run: &Run<'a>, node: &Node, function: Function, value: Val<'a>) -> 
     let spent = |spent: Spent| fault(node, What::Spent(spent));
     let wrong = |name, wanted| Err(fault(node, What::Argument(name, wanted, value.kind())));
     let unreadable = |text: &str, wanted| fault(node, What::Unreadable(cut(text), wanted));
+    let converts = matches!(
+        function,
+        Function::Int | Function::Double | Function::String | Function::Timestamp | Function::Duration
+    );
+    if converts {
+        run.meter.steps(CONVERSION).map_err(spent)?;
+    }
     match function {
         Function::Size => Ok(Val::Int(match &value {
             Val::String(text) => {
@@ -165,6 +179,7 @@ fn binary<'a>(
     two: &Val<'a>,
 ) -> Result<Val<'a>> {
     if function == Function::InNetwork {
+        run.meter.steps(2 * CONVERSION).map_err(|spent| fault(node, What::Spent(spent)))?;
         let address = address(node, one)?;
         let text = text(node, "in_network", two)?;
         let network = read_network(text).ok_or_else(|| fault(node, What::Unreadable(cut(text), NETWORK)))?;
