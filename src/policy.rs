@@ -3,6 +3,7 @@
 //! Must not know: where a policy came from, who asks, the network, clocks. What takes time (a wait, a remote
 //! evaluator) is handed back as [`Deferred`], for the caller to see through under the binding's timeout.
 
+mod cel;
 mod dummy;
 mod event_matcher;
 mod geoip;
@@ -244,6 +245,7 @@ pub struct Compiled(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    Cel(cel::Cel),
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
     Geoip(geoip::Geoip),
@@ -278,9 +280,12 @@ impl Compiled {
             PolicyKind::PasswordExpiry(config) => Kind::PasswordExpiry(config.clone()),
             PolicyKind::Password(config) => Kind::Password(password::Password::new(config)?),
             PolicyKind::Reputation(config) => Kind::Reputation(config.clone()),
-            PolicyKind::Expression(config) if config.language == ExpressionLanguage::Python => {
-                Kind::Python(Box::new(python::Program::new(name, &config.source)))
-            }
+            PolicyKind::Expression(config) => match config.language {
+                ExpressionLanguage::Python => {
+                    Kind::Python(Box::new(python::Program::new(name, &config.source)))
+                }
+                ExpressionLanguage::Cel => Kind::Cel(cel::Cel::new(&config.source)?),
+            },
             PolicyKind::UniquePassword(config) => Kind::UniquePassword(config.clone()),
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
@@ -314,6 +319,7 @@ impl Compiled {
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
+            Kind::Cel(policy) => policy.evaluate(input),
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
             Kind::Geoip(policy) => policy.evaluate(input),

@@ -94,7 +94,9 @@ fn with_mask(start: &str, mask: &str) -> Option<IpNet> {
     if let Ok(prefix) = mask.parse::<u8>() {
         return IpNet::new(start.parse().ok()?, prefix).ok();
     }
-    IpNet::with_netmask(start.parse().ok()?, mask.parse().ok()?).ok()
+    let (start, mask): (IpAddr, IpAddr) = (start.parse().ok()?, mask.parse().ok()?);
+    // A mask of the other family would be read as one that takes in everything.
+    (start.is_ipv4() == mask.is_ipv4()).then(|| IpNet::with_netmask(start, mask).ok()).flatten()
 }
 
 fn hash(name: &str, data: &[u8]) -> Result<Object, String> {
@@ -235,7 +237,7 @@ mod tests {
             text(format!("20010db8{}", "f".repeat(24)))
         );
         assert_eq!(field(&ask("network", "10.0.0.1"), "prefixlen"), Object::Int(32));
-        for none in ["10.0.0.0/33", "10.0.0.0/x", "/8", "10.0.0.0/-1"] {
+        for none in ["10.0.0.0/33", "10.0.0.0/x", "/8", "10.0.0.0/-1", "10.0.0.0/::"] {
             assert_eq!(ask("network", none), Object::None, "{none}");
         }
     }

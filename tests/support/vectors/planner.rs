@@ -15,7 +15,6 @@ use serde_json::Value as Json;
 
 pub(super) fn case(vector: &Vector) -> Case {
     let json = &vector.json;
-    let flow = &json["flow"];
     let pending = &json["request"]["context"]["pending_user"];
     let session = text(&json["request"]["http_user"]);
     let elsewhere = || Case::skip("two subjects, which tests/planner.rs compares".to_owned());

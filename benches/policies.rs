@@ -1,0 +1,217 @@
+//! What one evaluation of a policy costs, apart from the decision around it; by language and by rule.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+
+use bindery::model::{
+    Context, Expression, ExpressionLanguage, Group, GroupRef, HttpRequest, Id, Policy, PolicyKind,
+    ReputationScore, Timestamp, User, Value,
+};
+use bindery::policy::{Calls, Compiled, Groups, Input, Person, World};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Nothing to look up.
+struct Nowhere;
+
+impl World for Nowhere {
+    fn reputation(&self, _: Option<&str>, _: Option<&str>, _: &mut dyn FnMut(&ReputationScore)) {}
+
+    fn policy(&self, _: &str) -> Option<Arc<Compiled>> {
+        None
+    }
+
+    fn city(&self, _: IpAddr) -> Option<Value> {
+        None
+    }
+
+    fn asn(&self, _: IpAddr) -> Option<Value> {
+        None
+    }
+}
+
+/// The groups, as a snapshot hands them out.
+struct Ten(Vec<(Arc<Group>, bool)>);
+
+impl Ten {
+    fn of(user: &User) -> Self {
+        let group = |group: &GroupRef| {
+            let (GroupRef::Id(name) | GroupRef::Name(name)) = group;
+            let (id, name) = (Id::new(name), name.clone());
+            let group = Group { id, name, parents: vec![], is_superuser: false, attributes: Value::Null };
+            (Arc::new(group), true)
+        };
+        Self(user.groups.iter().map(group).collect())
+    }
+}
+
+impl Groups for Ten {
+    fn all(&self) -> Vec<(Arc<Group>, bool)> {
+        self.0.clone()
+    }
+}
+
+/// Somebody in ten groups, with some attributes.
+fn user() -> User {
+    let names = ["staff", "wiki", "vpn", "berlin", "backend", "on-call", "mail", "git", "ci", "admins"];
+    let attributes = ["department", "city", "title", "phone", "manager"]
+        .into_iter()
+        .map(|key| (key.into(), Value::String("eng".into())))
+        .collect();
+    User {
+        id: Id::new("7"),
+        username: "alice".into(),
+        name: "Alice Example".into(),
+        email: "alice@example.com".into(),
+        is_active: true,
+        groups: names.into_iter().map(|name| GroupRef::Name(name.into())).collect(),
+        attributes: Value::Map(attributes),
+        kind: "internal".into(),
+        path: "users".into(),
+        password_change_date: None,
+        date_joined: None,
+        last_login: None,
+        has_usable_password: None,
+        authenticators: vec![],
+        logins: vec![],
+        password_history: vec![],
+    }
+}
+
+fn context() -> Context {
+    let headers = [("user-agent".to_owned(), "Mozilla/5.0".to_owned())].into_iter().collect();
+    let http = HttpRequest {
+        method: "GET".into(),
+        scheme: "https".into(),
+        host: "wiki.example.com".into(),
+        path: "/admin/users".into(),
+        headers,
+        ..HttpRequest::default()
+    };
+    Context {
+        client_ip: Some("10.1.2.3".parse().expect("an address")),
+        http: Some(http),
+        ..Context::at(Timestamp::new(1_780_041_600, 0))
+    }
+}
+
+fn expression(language: ExpressionLanguage, source: &str) -> Compiled {
+    let kind = PolicyKind::Expression(Expression { language, source: source.into() });
+    let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
+    Compiled::new(&policy).expect("a valid policy")
+}
+
+fn cel(criterion: &mut Criterion) {
+    let user = user();
+    let person = Person {
+        anonymous: false,
+        username: &user.username,
+        name: &user.name,
+        email: &user.email,
+        attributes: &user.attributes,
+        user: Some(&user),
+        is_superuser: false,
+    };
+    let context = context();
+    let (calls, ten) = (Calls::default(), Ten::of(&user));
+    let input =
+        Input { person, context: &context, target: None, groups: &ten, world: &Nowhere, calls: &calls };
+    let mut group = criterion.benchmark_group("cel");
+    for (name, source) in [
+        (
+            "group, network and attribute",
+            r#""admins" in subject.groups && in_network(request.client_ip, "10.0.0.0/8") && subject.attributes.department == "eng""#,
+        ),
+        ("equality", r#"subject.username == "alice""#),
+        ("pattern", r#"request.path.matches("^/admin(/|$)")"#),
+        ("loop over ten groups", r#"subject.groups.exists(group, group.startsWith("adm"))"#),
+        (
+            "hours in a time zone",
+            r#"now.getHours("Europe/Berlin") >= 8 && now.getHours("Europe/Berlin") < 18"#,
+        ),
+    ] {
+        let policy = expression(ExpressionLanguage::Cel, source);
+        group.bench_function(name, |bencher| bencher.iter(|| policy.evaluate(black_box(&input))));
+    }
+    let source = r#""admins" in subject.groups && in_network(request.client_ip, "10.0.0.0/8")"#;
+    group.bench_function("compile", |bencher| {
+        bencher.iter(|| expression(ExpressionLanguage::Cel, black_box(source)));
+    });
+    group.finish();
+}
+
+/// Programs that want too much, over a context of 256 KiB: how long it takes until they are stopped.
+fn cel_stopped(criterion: &mut Criterion) {
+    let text = |letters: &str| Value::String(letters.repeat(100_000).into());
+    let numbers = Value::List(vec![Value::Number(1.0); 20_000]);
+    let keys = (0..5_000).map(|number| (format!("key-{number}").into(), Value::Number(1.0))).collect();
+    let values =
+        [("numbers", numbers), ("keys", Value::Map(keys)), ("text", text("ab")), ("other", text("ab"))];
+    let values = values.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    let context = Context { values: Value::Map(values), ..Context::at(Timestamp::new(0, 0)) };
+    let attributes = Value::Null;
+    let person = Person {
+        anonymous: true,
+        username: "",
+        name: "",
+        email: "",
+        attributes: &attributes,
+        user: None,
+        is_superuser: false,
+    };
+    let (calls, ten) = (Calls::default(), Ten::of(&user()));
+    let input =
+        Input { person, context: &context, target: None, groups: &ten, world: &Nowhere, calls: &calls };
+    let mut group = criterion.benchmark_group("cel, stopped");
+    group.sample_size(20);
+    for (name, source) in [
+        (
+            "three loops",
+            "context.numbers.all(a, context.numbers.all(b, context.numbers.all(c, a + b + c > 0.0)))",
+        ),
+        (
+            "three loops of faults",
+            "context.numbers.exists(a, context.numbers.exists(b, context.numbers.exists(c, c.missing)))",
+        ),
+        ("loops over keys", "context.keys.all(a, context.keys.all(b, a + b != \"\"))"),
+        ("looking up keys", "context.numbers.all(a, context.keys.all(b, b in context.keys))"),
+        ("long texts", "context.numbers.all(a, context.text == context.other)"),
+        ("searching", "context.numbers.all(a, !context.text.contains(\"abb\"))"),
+        ("joining", "context.numbers.map(a, context.text + \"a\") == []"),
+        ("lists of lists", "context.numbers.map(a, context.numbers.map(b, [b])) == []"),
+        ("texts of numbers", "context.numbers.map(a, context.numbers.map(b, string(b))) == []"),
+        ("time zones", "context.numbers.all(a, now.getHours(\"Europe/Berlin\") < 25)"),
+        ("moments", "context.numbers.all(a, timestamp(\"2026-05-29T\" + \"08:00:00Z\") != now)"),
+        ("networks", "context.numbers.all(a, in_network(\"10.0.\" + \"0.1\", \"10.0.0.\" + \"0/8\"))"),
+    ] {
+        let policy = expression(ExpressionLanguage::Cel, source);
+        group.bench_function(name, |bencher| bencher.iter(|| policy.evaluate(black_box(&input))));
+    }
+    // The longest texts that each pattern may be matched against.
+    for pattern in
+        ["[ab]*a[ab]{12}[0-9]", "(?:[ab]?){40}[0-9]", "(.*a){12}[0-9]", r"\w+\w+\d", "(a|ab|b)+[0-9]"]
+    {
+        let escaped = pattern.replace('\\', "\\\\");
+        let source = format!("context.text.matches(\"{escaped}\")");
+        let policy = expression(ExpressionLanguage::Cel, &source);
+        let ends = |length: usize| {
+            let values = [("text".into(), Value::String("ab".repeat(length / 2).into()))];
+            let context = Context { values: Value::Map(values.into_iter().collect()), ..context.clone() };
+            let input = Input { context: &context, ..input };
+            matches!(policy.evaluate(&input), bindery::policy::Evaluation::Done(verdict) if verdict.result.is_err())
+        };
+        let longest =
+            (0..18).map(|power| 1_usize << power).take_while(|length| !ends(*length)).last().unwrap_or(0);
+        let values = [("text".into(), Value::String("ab".repeat(longest / 2).into()))];
+        let context = Context { values: Value::Map(values.into_iter().collect()), ..context.clone() };
+        let input = Input { context: &context, ..input };
+        group.bench_function(format!("pattern {pattern}, {longest} bytes"), |bencher| {
+            bencher.iter(|| policy.evaluate(black_box(&input)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, cel, cel_stopped);
+criterion_main!(benches);
