@@ -3,6 +3,7 @@
 //! Must not know: where a policy came from, who asks, the network, clocks. What takes time (a wait, a remote
 //! evaluator) is handed back as [`Deferred`], for the caller to see through under the binding's timeout.
 
+mod conditional;
 mod dummy;
 mod event_matcher;
 mod password;
@@ -208,6 +209,7 @@ pub struct Compiled(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    Conditional(conditional::Conditional),
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
     PasswordExpiry(crate::model::PasswordExpiry),
@@ -225,6 +227,7 @@ impl Compiled {
     pub fn new(policy: &Policy) -> Result<Self, CompileError> {
         let name = &policy.name;
         Ok(Self(match &policy.kind {
+            PolicyKind::Conditional(config) => Kind::Conditional(conditional::Conditional::new(config)?),
             PolicyKind::Dummy(config) => Kind::Dummy(dummy::Dummy::new(config)),
             PolicyKind::EventMatcher(config) => match &config.query {
                 Some(_) => Kind::Broken(
@@ -253,12 +256,16 @@ impl Compiled {
 
     /// Whether it may change the context for the policies after it.
     pub const fn changes_context(&self) -> bool {
-        false
+        match &self.0 {
+            Kind::Conditional(policy) => policy.changes_context(),
+            _ => false,
+        }
     }
 
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
+            Kind::Conditional(policy) => return policy.evaluate(input),
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
             Kind::PasswordExpiry(config) => password_expiry::evaluate(config, input),

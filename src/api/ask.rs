@@ -372,11 +372,8 @@ mod tests {
         });
         let store = store([application("wiki"), user, binding]);
         let asked = |id: &str, username: &str| {
-            let subject = Some(v1::Subject {
-                user_id: id.into(),
-                username: username.into(),
-                ..Default::default()
-            });
+            let subject =
+                Some(v1::Subject { user_id: id.into(), username: username.into(), ..Default::default() });
             match attempt(&store.load(), v1::CheckRequest { subject, ..ask(wiki()) }, NOW).unwrap() {
                 Attempt::Answered(response) => response.decision(),
                 Attempt::Pending(_) => panic!("it waits"),
