@@ -84,7 +84,12 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
     }
     match text.split_once('/') {
         None => text.parse::<IpAddr>().ok().map(IpNet::from),
-        Some((address, mask)) => IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok(),
+        Some((address, mask)) => {
+            let (address, mask): (IpAddr, IpAddr) = (address.parse().ok()?, mask.parse().ok()?);
+            // A mask of the other family would be read as one that lets everything in.
+            let same_family = address.is_ipv4() == mask.is_ipv4();
+            IpNet::with_netmask(address, mask).ok().filter(|_| same_family)
+        }
     }
 }
 

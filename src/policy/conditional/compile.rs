@@ -29,12 +29,16 @@ const EMAIL_OVERRIDE: &str = "email";
 /// The actions of a program. The error begins with the path of what is wrong.
 pub(super) fn compile(program: &Value) -> Result<Box<[Action]>, String> {
     let root = Place::ROOT;
-    let object = Object::new(program, &root)?.only(&["version", "actions"])?;
+    if *program == Value::Null {
+        return Err("missing; write a program with its `version` and its `actions`".to_owned());
+    }
+    let object = Object::new(program, &root)?;
     let version = root.field("version");
     match object.need("version")? {
         Value::Number(number) if *number == VERSION => {}
         other => return Err(version.wrong(format!("{} is not supported; write 2", describe(other)))),
     }
+    object.only(&["version", "actions"])?;
     let actions = root.field("actions");
     let list = object.list("actions")?;
     if list.is_empty() {
@@ -141,20 +145,20 @@ impl Compiler {
 fn comparison(object: &Object<'_, '_>, place: &Place<'_>) -> Result<Comparison, String> {
     object.only(&["type", "variable", "operator", "value", "options"])?;
     let variable = reference(object.need("variable")?, &place.field("variable"))?;
-    let name = object.word("operator", &Operator::ALL.map(|(name, _)| name))?;
-    let field = place.field("operator");
-    let found = Operator::ALL.iter().find(|(other, _)| *other == name);
-    let operator = found.map_or(Operator::IsSet, |(_, operator)| *operator);
+    let (name, field) = (object.need_text("operator")?, place.field("operator"));
     let kind = variable.kind;
-    if kind == Kind::Any && !operator.is_presence() {
+    let found = Operator::ALL.iter().find(|(other, _)| *other == name).map(|(_, operator)| *operator);
+    if kind == Kind::Any && found.is_none_or(|operator| !operator.is_presence()) {
         return Err(uncast(&variable, &place.field("variable")));
     }
-    if !operator.takes(kind) {
+    let Some(operator) = found.filter(|operator| operator.takes(kind)) else {
         let others: Vec<&str> =
             Operator::ALL.iter().filter(|(_, other)| other.takes(kind)).map(|(name, _)| *name).collect();
-        let message = format!("`{name}` does not take values of kind {kind}; use {}", others.join(", "));
-        return Err(field.wrong(message));
-    }
+        let (name, others) = (shorten(name), others.join(", "));
+        return Err(
+            field.wrong(format!("`{name}` is no operator for values of kind {kind}; use one of {others}"))
+        );
+    };
     let (mut case_sensitive, mut negate) = (true, false);
     if let Some(options) = object.get("options") {
         let place = place.field("options");

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn moments_of_every_form() {
         let noon = Timestamp::new(1_577_880_000, 0);
-        for text in [
+        for written in [
             "2020-01-01T12:00:00Z",
             "2020-01-01 12:00:00+00:00",
             "2020-01-01T13:00:00+01:00",
@@ -93,17 +93,17 @@ mod tests {
             "2020-01-01T12:00:00.000000",
             " 2020-01-01 12:00:00 ",
         ] {
-            assert_eq!(moment(text), Some(noon), "{text}");
+            assert_eq!(moment(written), Some(noon), "{written}");
         }
         assert_eq!(moment("2020-01-01"), Some(Timestamp::new(1_577_836_800, 0)));
         assert_eq!(moment("9999-12-31"), Some(Timestamp::MAX));
-        for text in ["", "tomorrow", "2020-13-01", "12:00", "2020-01-01T25:00", &"2".repeat(100)] {
-            assert_eq!(moment(text), None, "{text}");
+        for written in ["", "tomorrow", "2020-13-01", "12:00", "2020-01-01T25:00", &"2".repeat(100)] {
+            assert_eq!(moment(written), None, "{written}");
         }
-        assert_eq!(moment(&super::text(noon)), Some(noon));
+        assert_eq!(moment(&text(noon)), Some(noon));
         let odd = Timestamp::new(-1, 5_000_000);
-        assert_eq!(moment(&super::text(odd)), Some(odd));
-        super::text(Timestamp::MAX);
+        assert_eq!(moment(&text(odd)), Some(odd));
+        text(Timestamp::MAX);
     }
 
     #[test]
