@@ -321,3 +321,13 @@ fn long_and_deep_programs() {
         "{message}"
     );
 }
+
+#[test]
+fn everything_that_may_be_written_is_documented() {
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conditional.md"));
+    let variables = super::super::variable::VARIABLES.iter().map(|variable| variable.key);
+    let operators = super::super::operator::Operator::ALL.map(|(name, _)| name);
+    for name in variables.chain(operators) {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+    }
+}
