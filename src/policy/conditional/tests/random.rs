@@ -136,16 +136,20 @@ fn tests_of(kind: &'static str) -> BoxedStrategy<(&'static str, bool, Json)> {
     prop::strategy::Union::new(all).boxed()
 }
 
-fn node() -> BoxedStrategy<Json> {
-    let comparison = any_variable()
+fn comparison() -> BoxedStrategy<Json> {
+    any_variable()
         .prop_flat_map(|(variable, kind)| (Just(variable), tests_of(kind), any::<bool>(), any::<bool>()))
         .prop_map(|(variable, (operator, can_negate, operand), case_sensitive, negate)| {
             json!({
                 "type": "compare", "variable": variable, "operator": operator, "value": operand,
                 "options": {"case_sensitive": case_sensitive, "negate": negate && can_negate}
             })
-        });
-    comparison
+        })
+        .boxed()
+}
+
+fn node() -> BoxedStrategy<Json> {
+    comparison()
         .prop_recursive(3, 12, 4, |node| {
             let op = prop::sample::select(&["all", "any", "none"][..]);
             (op, prop::collection::vec(node, 1..4))
@@ -341,6 +345,20 @@ proptest! {
         let changed = verdict.changes.and_then(|changes| changes.values).unwrap_or_else(|| value(values));
         prop_assert_eq!(changed, value(reference.values), "{}", source);
         prop_assert!(verdict.valid_until.is_none_or(|until| until > NOW));
+    }
+
+    /// Each comparison on its own, so that none hides behind another: many to a case.
+    #[test]
+    fn random_comparisons_say_what_the_reference_says(
+        nodes in prop::collection::vec(comparison(), 60),
+        (setting, values) in settings(),
+    ) {
+        for node in nodes {
+            let source = json!({"version": 2, "actions": [condition(node)]});
+            let compiled = compiled(value(source.clone()), MissingBehavior::False, None).unwrap();
+            let mut reference = Reference { setting: &setting, values: values.clone(), fail_missing: false };
+            prop_assert_eq!(setting.verdict(&compiled).result, Ok(reference.run(&source)), "{}", source);
+        }
     }
 
     #[test]
