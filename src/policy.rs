@@ -4,6 +4,7 @@
 //! evaluator) is handed back as [`Deferred`], for the caller to see through under the binding's timeout.
 
 mod cel;
+mod conditional;
 mod dummy;
 mod event_matcher;
 mod geoip;
@@ -246,6 +247,7 @@ pub struct Compiled(Kind);
 #[derive(Debug)]
 enum Kind {
     Cel(cel::Cel),
+    Conditional(conditional::Conditional),
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
     Geoip(geoip::Geoip),
@@ -266,6 +268,7 @@ impl Compiled {
     pub fn new(policy: &Policy) -> Result<Self, CompileError> {
         let name = &policy.name;
         Ok(Self(match &policy.kind {
+            PolicyKind::Conditional(config) => Kind::Conditional(conditional::Conditional::new(config)?),
             PolicyKind::Dummy(config) => Kind::Dummy(dummy::Dummy::new(config)),
             PolicyKind::EventMatcher(config) => match &config.query {
                 Some(_) => Kind::Broken(
@@ -303,6 +306,7 @@ impl Compiled {
     /// Whether it may change the context for the policies after it.
     pub fn changes_context(&self) -> bool {
         match &self.0 {
+            Kind::Conditional(policy) => policy.changes_context(),
             Kind::Python(program) => program.changes_context(),
             _ => false,
         }
@@ -320,6 +324,7 @@ impl Compiled {
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
             Kind::Cel(policy) => policy.evaluate(input),
+            Kind::Conditional(policy) => return policy.evaluate(input),
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
             Kind::Geoip(policy) => policy.evaluate(input),
