@@ -320,6 +320,17 @@ impl Compiled {
         }
     }
 
+    /// As [`Compiled::evaluate`], with the steps that it took where steps are counted.
+    pub fn evaluate_counted(&self, input: &Input<'_>) -> (Evaluation, Option<u64>) {
+        match &self.0 {
+            Kind::Cel(policy) => {
+                let (verdict, steps) = policy.counted(input);
+                (Evaluation::Done(verdict), Some(steps))
+            }
+            _ => (self.evaluate(input), None),
+        }
+    }
+
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {

@@ -53,6 +53,13 @@ impl Cel {
         self.metered(input, &Meter::default())
     }
 
+    /// As [`Cel::evaluate`], with the steps that it took.
+    pub(super) fn counted(&self, input: &Input<'_>) -> (Verdict, u64) {
+        let meter = Meter::default();
+        let verdict = self.metered(input, &meter);
+        (verdict, meter.spent().steps)
+    }
+
     fn metered(&self, input: &Input<'_>, meter: &Meter) -> Verdict {
         let scene = scene::Scene::new(input);
         let verdict = match eval::Run::new(&scene, meter).truth(&self.root) {
