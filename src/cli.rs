@@ -6,6 +6,7 @@ mod check;
 mod convert;
 mod evaluators;
 pub(crate) mod output;
+mod policies;
 mod policy;
 pub mod serve;
 mod sources;

@@ -11,11 +11,13 @@ mod geoip;
 mod password;
 mod password_expiry;
 pub mod python;
+mod report;
 mod reputation;
 mod secret;
 mod unique_password;
 
 pub use password::Breaches;
+pub use report::Report;
 pub use secret::Secret;
 pub use unique_password::Reuse;
 

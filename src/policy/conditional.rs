@@ -50,6 +50,7 @@ mod kind;
 mod operator;
 mod program;
 mod read;
+mod reads;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,11 @@ pub(super) struct Conditional {
 }
 
 impl Conditional {
+    /// The variables that it reads.
+    pub(super) fn reads(&self, into: &mut std::collections::BTreeSet<String>) {
+        reads::reads(&self.actions, into);
+    }
+
     pub(super) fn new(config: &model::Conditional) -> Result<Self, CompileError> {
         let actions = compile::compile(&config.program)
             .map_err(|message| CompileError { field: "conditional.program", message })?;
