@@ -74,6 +74,8 @@ pub struct Call {
     pub scene: Option<Arc<Scene>>,
     /// Whether what it leaves in the context counts.
     pub changes: bool,
+    /// Whether it may ask the server while it runs.
+    pub asks: bool,
 }
 
 impl Program {
@@ -154,7 +156,7 @@ impl Program {
         }
     }
 
-    /// What the program reads.
+    /// What the program reads of the scope.
     pub const fn needs(&self) -> Needs {
         self.needs
     }
@@ -219,6 +221,7 @@ impl Program {
             input: input::build(self.needs, input),
             scene,
             changes: self.changes,
+            asks: self.needs.asks(),
         })))
     }
 }
