@@ -72,7 +72,14 @@ struct Worker<R, W> {
     input: R,
     output: W,
     memory: usize,
-    scripts: HashMap<u64, MontyRun>,
+    scripts: HashMap<u64, Compiled>,
+}
+
+/// A compiled script. A run that may be interrupted uses its copy up, so that there is one in stock, made while nobody
+/// waits.
+struct Compiled {
+    script: MontyRun,
+    stock: Option<MontyRun>,
 }
 
 /// How a program ended that gave no result.
@@ -105,12 +112,12 @@ impl<R: Read, W: Write> Worker<R, W> {
                 MontyRun::new(script.text.clone(), "policy", Script::inputs(), CompileOptions::default());
             match compiled {
                 Ok(compiled) => {
-                    self.scripts.insert(key, compiled);
+                    self.scripts.insert(key, Compiled { script: compiled, stock: None });
                 }
                 Err(error) => return self.done(failed(Verdict::error(script.describe(&error)))),
             }
         }
-        let Some(program) = self.scripts.get(&key) else {
+        let Some(program) = self.scripts.get_mut(&key) else {
             return wire::write(&mut self.output, &FromWorker::Unknown);
         };
         let limits = ResourceLimits {
@@ -122,17 +129,21 @@ impl<R: Read, W: Write> Worker<R, W> {
         };
         let tracker = ResourceTracker::new(limits);
         let result = if asks {
-            let program = program.clone();
+            let program = program.stock.take().unwrap_or_else(|| program.script.clone());
             self.drive(program, input, tracker)?
         } else {
             // A program that cannot ask runs without the means to go on later, which have to be made for each run.
-            let run = program.run(vec![input, host_function()], tracker, PrintWriter::Disabled);
+            let run = program.script.run(vec![input, host_function()], tracker, PrintWriter::Disabled);
             run.map_err(|error| describe(&error))
         };
         self.done(match result {
             Ok(result) => verdict(result),
             Err(verdict) => failed(verdict),
-        })
+        })?;
+        if let (true, Some(program)) = (asks, self.scripts.get_mut(&key)) {
+            program.stock.get_or_insert_with(|| program.script.clone());
+        }
+        Ok(())
     }
 
     fn done(&mut self, outcome: Outcome) -> io::Result<()> {
