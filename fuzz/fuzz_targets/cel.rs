@@ -1,0 +1,11 @@
+//! Any text as a rule in CEL: compiling and evaluating never panics.
+#![no_main]
+
+mod question;
+
+use bindery::model::ExpressionLanguage;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|source: &str| {
+    question::expression(ExpressionLanguage::Cel, source);
+});
