@@ -7,17 +7,20 @@ mod breaches;
 mod directory;
 mod passwords;
 pub mod python;
+mod remote;
 
 pub use breaches::BreachSource;
+pub use remote::RemoteOptions;
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Subject, User, Value};
-use crate::policy::python::{Call, Outcome, Scene, user_object};
-use crate::policy::{Calls, Deferred, Evaluation, Input, Verdict, World as _};
+use crate::policy::python::{Call, Outcome, user_object};
+use crate::policy::{Calls, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
 use monty_types::MontyObject as Object;
 use passwords::Passwords;
 use python::{Answers, Python, PythonOptions, Runner};
+use remote::Remote;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -29,13 +32,17 @@ use tokio::time::Instant;
 const NO_BREACHES: &str = "there is nowhere to look breached passwords up; set --hibp-directory or --hibp-url, or \
                            switch check_have_i_been_pwned off";
 
-/// Sees deferred policies through. The default has nothing outside to turn to; policies that need something error and
-/// say so.
+/// What ends by itself at its deadline gets this much more until it is ended, since it says best what it waited for.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Sees deferred policies through. The default has nothing outside to turn to but remote evaluators; policies that need
+/// something else error and say so.
 #[derive(Debug, Default)]
 pub struct Evaluators {
     python: Option<Python>,
     breaches: Option<BreachSource>,
     passwords: Passwords,
+    remote: Remote,
 }
 
 impl Evaluators {
@@ -53,11 +60,19 @@ impl Evaluators {
         self
     }
 
+    /// Asks remote evaluators within these bounds instead of the default ones.
+    #[must_use]
+    pub fn with_remote(mut self, options: RemoteOptions) -> Self {
+        self.remote = Remote::new(options);
+        self
+    }
+
     /// Sees one deferred policy through, at most until its timeout after `start`.
     pub async fn settle(&self, snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
         let deadline = start + timeout;
-        let verdict = tokio::time::timeout_at(deadline, self.run(snapshot, deferred, deadline)).await;
+        let end = if matches!(deferred, Deferred::Remote(_)) { deadline + GRACE } else { deadline };
+        let verdict = tokio::time::timeout_at(end, self.run(snapshot, deferred, deadline)).await;
         let verdict = verdict.unwrap_or_else(|_| {
             Verdict::error(format!(
                 "timed out after {timeout:?}; raise the binding's timeout, or make the policy faster"
@@ -79,6 +94,7 @@ impl Evaluators {
                 None => Verdict::error(NO_BREACHES),
             },
             Deferred::Reuse(reuse) => self.passwords.compare(*reuse).await,
+            Deferred::Remote(call) => self.remote.ask(*call, deadline).await,
         }
     }
 

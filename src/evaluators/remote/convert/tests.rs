@@ -1,0 +1,3 @@
+//! Questions and answers as messages.
+
+use super::*;
