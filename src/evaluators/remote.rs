@@ -98,9 +98,9 @@ impl Remote {
 
     /// Asks, and ends at the deadline by itself. Dropping the future cancels the call.
     pub(super) async fn ask(&self, call: Call, deadline: Instant) -> Verdict {
-        let found = self.evaluators.get_or_insert_with(&call.address, || {
-            Evaluator::new(&call.address, &self.options).map(Arc::new)
-        });
+        let found = self
+            .evaluators
+            .get_or_insert_with(&call.address, || Evaluator::new(&call.address, &self.options).map(Arc::new));
         match found {
             Ok(evaluator) => evaluator.ask(call, deadline).await,
             Err(text) => Verdict::error(text),

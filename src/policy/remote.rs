@@ -128,7 +128,7 @@ mod tests {
             ("", "is not a URL"),
             ("127.0.0.1:9000", "begins neither"),
             ("localhost", "begins neither"),
-            ("dns:///policies:9000", "begins neither"),
+            ("dns:///policies:9000", "is not a URL"),
             ("grpc://policies:9000", "begins neither"),
             ("https://policies:9000", "asks for TLS"),
             ("http://policies", "has no port"),
@@ -167,11 +167,8 @@ mod tests {
 
     #[test]
     fn a_policy_without_a_name_is_refused() {
-        let config = model::Remote {
-            address: "unix:/a".into(),
-            policy: "".into(),
-            may_change_context: false,
-        };
+        let config =
+            model::Remote { address: "unix:/a".into(), policy: "".into(), may_change_context: false };
         assert_eq!(Remote::new(&config).unwrap_err().field, "remote.policy");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Must not know: what is made of it there.
 
-use crate::model::{Context, Group, Target, User, Value};
 use super::{Groups, Input, Person};
+use crate::model::{Context, Group, Target, User, Value};
 use std::sync::Arc;
 
 /// What a policy sees: of a program in Python, for the policies that it calls; of a remote policy, to be sent there.

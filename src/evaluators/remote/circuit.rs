@@ -91,9 +91,10 @@ impl Circuit {
 
     fn text(&self, left: Duration) -> String {
         let trouble = lock(&self.trouble);
-        let since = trouble.since.map_or_else(|| "just now".to_owned(), |since| {
-            DateTime::<Utc>::from(since).to_rfc3339_opts(SecondsFormat::Secs, true)
-        });
+        let since = trouble.since.map_or_else(
+            || "just now".to_owned(),
+            |since| DateTime::<Utc>::from(since).to_rfc3339_opts(SecondsFormat::Secs, true),
+        );
         let Self { address, failures, .. } = self;
         format!(
             "the circuit to `{address}` is open since {since}, after {failures} failures in a row; the next try is in \

@@ -16,8 +16,19 @@ pub(super) const MAX_MESSAGE: usize = 4_096;
 
 /// The question to a policy.
 pub(super) fn request(policy: &str, scene: Scene) -> v1::EvaluatePolicyRequest {
-    let Scene { context, anonymous, id, username, name, email, attributes, user, is_superuser, groups, target } =
-        scene;
+    let Scene {
+        context,
+        anonymous,
+        id,
+        username,
+        name,
+        email,
+        attributes,
+        user,
+        is_superuser,
+        groups,
+        target,
+    } = scene;
     let time = Some(to_timestamp(context.now));
     let subject = v1::PolicySubject {
         anonymous,
@@ -163,7 +174,9 @@ pub(super) fn verdict(
     }
     let count = messages.len();
     if count > MAX_MESSAGES {
-        return Err(format!("messages: {count} are given; at most {MAX_MESSAGES} are allowed, so give fewer"));
+        return Err(format!(
+            "messages: {count} are given; at most {MAX_MESSAGES} are allowed, so give fewer"
+        ));
     }
     messages.iter().try_for_each(|text| bounded("messages", text))?;
     let valid_until = match valid_until {
@@ -187,7 +200,9 @@ pub(super) fn verdict(
 fn bounded(field: &str, text: &str) -> Result<(), String> {
     let length = text.len();
     if length > MAX_MESSAGE {
-        return Err(format!("{field}: a text has {length} bytes; at most {MAX_MESSAGE} are allowed, so shorten it"));
+        return Err(format!(
+            "{field}: a text has {length} bytes; at most {MAX_MESSAGE} are allowed, so shorten it"
+        ));
     }
     Ok(())
 }
