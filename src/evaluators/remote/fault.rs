@@ -94,13 +94,16 @@ fn words(text: &str) -> String {
     if words.trim().is_empty() { "without a reason".to_owned() } else { words }
 }
 
+/// What tonic calls every error on the way, which says nothing.
+const HOLLOW: &str = "transport error";
+
 /// An error of the transport with what caused it: the outermost alone says little.
 fn causes(status: &Status) -> String {
     let mut text = words(status.message());
     let mut next = status.source();
     while let Some(cause) = next {
         let cause_text = words(&cause.to_string());
-        if !text.contains(&cause_text) {
+        if cause_text != HOLLOW && !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }
         next = cause.source();
