@@ -53,8 +53,13 @@ fn directory() -> Vec<v1::Resource> {
     }
     let groups = (0..5).map(|index| named(format!("team-{index}"))).collect();
     let changed = Some(prost_types::Timestamp { seconds: 1_760_000_000, nanos: 0 });
-    let user =
-        v1::User { username: "alice".into(), groups, password_change_date: changed, ..Default::default() };
+    let user = v1::User {
+        username: "alice".into(),
+        groups,
+        password_change_date: changed,
+        last_login: changed,
+        ..Default::default()
+    };
     resources.push(resource(R::User(user)));
     resources
 }
@@ -85,7 +90,11 @@ fn question(slug: &str) -> Question {
     };
     let mut context = Context::at(Timestamp::new(1_760_000_100, 0));
     context.client_ip = Some("192.0.2.7".parse().expect("an address"));
-    context.values = map(vec![("prompt_data", map(vec![("password", Value::String("Tr0ub4dor&3".into()))]))]);
+    context.values = map(vec![
+        ("prompt_data", map(vec![("password", Value::String("Tr0ub4dor&3".into()))])),
+        ("level", Value::Number(4.0)),
+        ("word", Value::String("hello".into())),
+    ]);
     context.event =
         Some(Event { action: "login_failed".into(), app: "authentik.core".into(), ..Event::default() });
     Question {
@@ -120,6 +129,42 @@ fn static_bindings(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A program of so many comparisons, all of which hold: texts, a pattern, a number, an address, a moment, groups.
+fn conditional(comparisons: usize) -> v1::ConditionalPolicy {
+    let compare = |variable: serde_json::Value, operator: &str, value: serde_json::Value| {
+        serde_json::json!({
+            "type": "compare", "variable": variable, "operator": operator,
+            "value": {"type": "literal", "value": value}
+        })
+    };
+    let key = |key: &str| serde_json::json!({"key": key});
+    let field =
+        |param: &str, cast: &str| serde_json::json!({"key": "plan.context", "param": param, "cast": cast});
+    let kinds = [
+        compare(key("user.username"), "eq", "alice".into()),
+        compare(key("user.username"), "matches", "^al".into()),
+        compare(key("request.client_ip"), "in_network", serde_json::json!(["10.0.0.0/8", "192.0.2.0/24"])),
+        compare(key("user.groups"), "has_item", "team-3".into()),
+        compare(field("level", "number"), "gte", 3.into()),
+        compare(key("event.action"), "in", serde_json::json!(["login", "login_failed"])),
+        compare(key("user.type"), "ne", "external".into()),
+        compare(field("word", "string"), "starts_with", "he".into()),
+        compare(key("user.last_login"), "within_last", "days=1".into()),
+        compare(key("user.groups"), "length_gt", 2.into()),
+    ];
+    let actions: Vec<_> = kinds
+        .into_iter()
+        .cycle()
+        .take(comparisons)
+        .map(|condition| serde_json::json!({"type": "condition", "condition": condition}))
+        .collect();
+    let policy = serde_json::json!({"conditional": {"program": {"version": 2, "actions": actions}}});
+    match bindery::proto::from_json::<v1::Policy>("bindery.v1.Policy", policy).map(|policy| policy.kind) {
+        Ok(Some(Kind::Conditional(policy))) => policy,
+        other => unreachable!("{other:?}"),
+    }
+}
+
 fn policies(criterion: &mut Criterion) {
     let text = |text: &str| Some(text.to_owned());
     let password = |check_zxcvbn| v1::PasswordPolicy {
@@ -141,6 +186,8 @@ fn policies(criterion: &mut Criterion) {
             Kind::PasswordExpiry(v1::PasswordExpiryPolicy { days: 30, ..Default::default() }),
         ),
         ("reputation", Kind::Reputation(v1::ReputationPolicy { threshold: Some(-1), ..Default::default() })),
+        ("conditional, 1 comparison", Kind::Conditional(conditional(1))),
+        ("conditional, 10 comparisons", Kind::Conditional(conditional(10))),
         ("password, static rules", Kind::Password(password(false))),
         ("password, zxcvbn", Kind::Password(password(true))),
     ];
@@ -166,7 +213,9 @@ fn policies(criterion: &mut Criterion) {
         resources.push(resource(R::ReputationScore(score)));
         let store = load(resources);
         let question = question("app");
-        ask(&store, &question);
+        let allowed = ask(&store, &question);
+        // A comparison that fails would end the program, and hide what the others cost.
+        assert!(allowed || !name.starts_with("conditional"));
         group.bench_function(name, |bencher| bencher.iter(|| ask(&store, black_box(&question))));
     }
     group.finish();

@@ -4,7 +4,10 @@
 
 mod check;
 mod convert;
+mod evaluators;
 pub(crate) mod output;
+mod policies;
+mod policy;
 pub mod serve;
 mod sources;
 mod test;
@@ -70,6 +73,8 @@ enum Command {
     Test(test::TestArgs),
     /// Turn authentik blueprints into one bundle
     Convert(convert::ConvertArgs),
+    /// Try policies by themselves
+    Policy(Box<policy::PolicyCommand>),
     /// Run programs in Python for a server, over standard input and output
     #[command(hide = true)]
     PythonWorker {
@@ -114,6 +119,7 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Validate(args) => validate::run(&args, screen),
         Command::Test(args) => test::run(&args, screen),
         Command::Convert(args) => convert::run(&args, screen),
+        Command::Policy(command) => policy::run(*command, screen),
         // These have their own way above, since they write to no screen.
         Command::Serve(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }

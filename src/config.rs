@@ -3,6 +3,10 @@
 //!
 //! Must not know: what the settings are used for.
 
+mod policies;
+
+pub use policies::{PolicyArgs, PolicySettings, PythonMode};
+
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -119,6 +123,10 @@ pub struct ServeArgs {
     /// What is logged, such as info, debug or bindery=debug,warn [default: info]
     #[arg(long, env = "BINDERY_LOG_LEVEL", value_name = "FILTER")]
     pub log_level: Option<String>,
+
+    /// What policies need beside the configuration.
+    #[command(flatten)]
+    pub policies: PolicyArgs,
 }
 
 /// Settings that were checked.
@@ -154,6 +162,16 @@ pub struct ServeSettings {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_level: String,
+    /// What policies need beside the configuration.
+    pub policies: PolicySettings,
+}
+
+/// The program that runs, for processes of its own kind.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))
 }
 
 /// The value of an environment variable, for blueprints whose operator named it.
@@ -208,6 +226,7 @@ impl ServeArgs {
             watch: !self.no_watch && self.watch.or(file.watch).unwrap_or(true),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+            policies: self.policies.resolve(file.policies)?,
         };
         if settings.bundles.is_empty() && settings.blueprints.is_empty() {
             return Err("bundle, blueprint: there is no configuration; name at least one file or directory"
@@ -338,7 +357,10 @@ mod tests {
             let variable = format!("BINDERY_{}", name.to_uppercase());
             assert_eq!(setting.get_env().and_then(|it| it.to_str()), Some(variable.as_str()));
             // A table fits no setting, so what is known is told by the error.
-            let error = toml::from_str::<ServeArgs>(&format!("{name} = {{}}")).unwrap_err().to_string();
+            let policies = PolicyArgs::augment_args(clap::Command::new("policies"));
+            let table = if policies.get_arguments().any(|it| it.get_id() == name) { "policies." } else { "" };
+            let text = format!("{table}{name} = {{}}");
+            let error = toml::from_str::<ServeArgs>(&text).unwrap_err().to_string();
             assert_eq!(error.contains("unknown field"), name == "config", "{name}: {error}");
             assert!(error.contains(name) && error.contains("line 1"), "{error}");
         }

@@ -13,9 +13,9 @@ pub use breaches::BreachSource;
 pub use remote::RemoteOptions;
 
 use crate::decision::{Answered, View as _, Waiting};
-use crate::model::{Subject, User, Value};
+use crate::model::{Question, Subject, User, Value};
 use crate::policy::python::{Call, Outcome, user_object};
-use crate::policy::{Calls, Deferred, Evaluation, Input, Scene, Verdict, World as _};
+use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
 use monty_types::MontyObject as Object;
 use passwords::Passwords;
@@ -32,7 +32,7 @@ use tokio::time::Instant;
 const NO_BREACHES: &str = "there is nowhere to look breached passwords up; set --hibp-directory or --hibp-url, or \
                            switch check_have_i_been_pwned off";
 
-/// What ends by itself at its deadline gets this much more until it is ended, since it says best what it waited for.
+/// A remote call ends by itself at its deadline, and says best what it waited for. It is given up only this much later.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Sees deferred policies through. The default has nothing outside to turn to but remote evaluators; policies that need
@@ -71,13 +71,9 @@ impl Evaluators {
     pub async fn settle(&self, snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
         let deadline = start + timeout;
-        let end = if matches!(deferred, Deferred::Remote(_)) { deadline + GRACE } else { deadline };
+        let end = patience(&deferred, deadline);
         let verdict = tokio::time::timeout_at(end, self.run(snapshot, deferred, deadline)).await;
-        let verdict = verdict.unwrap_or_else(|_| {
-            Verdict::error(format!(
-                "timed out after {timeout:?}; raise the binding's timeout, or make the policy faster"
-            ))
-        });
+        let verdict = verdict.unwrap_or_else(|_| timed_out(timeout));
         Answered { target, row, called, verdict }
     }
 
@@ -88,7 +84,7 @@ impl Evaluators {
                 verdict
             }
             Deferred::Called(deferred) => Box::pin(self.run(snapshot, *deferred, deadline)).await,
-            Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
+            Deferred::Python(call) => self.python(snapshot, &call, deadline).await.verdict,
             Deferred::Breaches(breaches) => match &self.breaches {
                 Some(source) => source.look_up(*breaches).await,
                 None => Verdict::error(NO_BREACHES),
@@ -98,13 +94,99 @@ impl Evaluators {
         }
     }
 
-    async fn python(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Verdict {
+    /// Evaluates one policy for a question by itself, without any binding, under this timeout.
+    pub async fn trial(
+        &self,
+        snapshot: &Snapshot,
+        policy: &Compiled,
+        question: &Question,
+        timeout: Duration,
+    ) -> Trial {
+        let start = Instant::now();
+        let deadline = start + timeout;
+        let member = snapshot.member(&question.subject);
+        let person = member.person();
+        let target = snapshot.find(&question.target).ok().and_then(|key| snapshot.target_data(key));
+        let scene = Scene {
+            context: question.context.clone(),
+            anonymous: person.anonymous,
+            id: person.id.into(),
+            username: person.username.into(),
+            name: person.name.into(),
+            email: person.email.into(),
+            attributes: person.attributes.clone(),
+            user: person.user.cloned(),
+            is_superuser: person.is_superuser,
+            groups: snapshot.groups_of(&member),
+            target: target.cloned(),
+        };
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        let (verdict, value, steps) = loop {
+            let calls = Calls::answered(&verdicts);
+            let (person, context, target) = (scene.person(), &scene.context, scene.target.as_ref());
+            let input = Input { person, context, target, groups: &scene, world: snapshot, calls: &calls };
+            let (evaluation, steps) = policy.evaluate_counted(&input);
+            let (called, deferred) = match evaluation {
+                Evaluation::Done(verdict) => break (verdict, Value::Null, steps),
+                Evaluation::Deferred(Deferred::Called(deferred)) => (true, *deferred),
+                Evaluation::Deferred(deferred) => (false, deferred),
+            };
+            let end = patience(&deferred, deadline);
+            let work = async {
+                match deferred {
+                    Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
+                    deferred => {
+                        let verdict = self.run(snapshot, deferred, deadline).await;
+                        Outcome { raw: raw(&verdict), verdict }
+                    }
+                }
+            };
+            let outcome = tokio::time::timeout_at(end, work)
+                .await
+                .unwrap_or_else(|_| Outcome { verdict: timed_out(timeout), raw: Value::Null });
+            if !called {
+                break (outcome.verdict, outcome.raw, None);
+            }
+            verdicts.push(outcome.verdict);
+        };
+        Trial { verdict, value, steps, took: start.elapsed() }
+    }
+
+    async fn python(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Outcome {
         let Some(python) = &self.python else {
-            return Verdict::error("expressions in Python are switched off; see the setting `python`");
+            let text = "expressions in Python are switched off; see the setting `python`";
+            return Outcome { verdict: Verdict::error(text), raw: Value::Null };
         };
         let scene = Surroundings { evaluators: self, snapshot, scene: call.scene.as_deref(), deadline };
         python.run(call, deadline, &scene).await
     }
+}
+
+/// What came of one policy by itself.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What it said.
+    pub verdict: Verdict,
+    /// The value that an expression in Python returned, where it is plain data.
+    pub value: Value,
+    /// The steps that it took, where steps are counted.
+    pub steps: Option<u64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// When something deferred is given up.
+fn patience(deferred: &Deferred, deadline: Instant) -> Instant {
+    match deferred {
+        Deferred::Remote(_) => deadline + GRACE,
+        _ => deadline,
+    }
+}
+
+fn timed_out(timeout: Duration) -> Verdict {
+    Verdict::error(format!(
+        "timed out after {timeout:?}; raise the binding's timeout, or make the policy faster"
+    ))
 }
 
 /// Where a program runs: what it may look up and call.

@@ -4,6 +4,7 @@
 //! evaluator) is handed back as [`Deferred`], for the caller to see through under the binding's timeout.
 
 mod cel;
+mod conditional;
 mod dummy;
 mod event_matcher;
 mod geoip;
@@ -11,12 +12,14 @@ mod password;
 mod password_expiry;
 pub mod python;
 pub mod remote;
+mod report;
 mod reputation;
 mod scene;
 mod secret;
 mod unique_password;
 
 pub use password::Breaches;
+pub use report::Report;
 pub use scene::Scene;
 pub use secret::Secret;
 pub use unique_password::Reuse;
@@ -253,6 +256,7 @@ pub struct Compiled(Kind);
 #[derive(Debug)]
 enum Kind {
     Cel(cel::Cel),
+    Conditional(conditional::Conditional),
     Dummy(dummy::Dummy),
     EventMatcher(event_matcher::EventMatcher),
     Geoip(geoip::Geoip),
@@ -267,13 +271,14 @@ enum Kind {
 }
 
 impl Compiled {
-    /// Compiles a policy. A kind that cannot be evaluated yet compiles to one that errors with a text saying so.
+    /// Compiles a policy. One of a kind that is not known compiles to one that errors with a text saying so.
     ///
     /// # Errors
     /// When a field has a value that the kind does not allow.
     pub fn new(policy: &Policy) -> Result<Self, CompileError> {
         let name = &policy.name;
         Ok(Self(match &policy.kind {
+            PolicyKind::Conditional(config) => Kind::Conditional(conditional::Conditional::new(config)?),
             PolicyKind::Dummy(config) => Kind::Dummy(dummy::Dummy::new(config)),
             PolicyKind::EventMatcher(config) => match &config.query {
                 Some(_) => Kind::Broken(
@@ -299,19 +304,13 @@ impl Compiled {
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
             ),
-            other => Kind::Broken(
-                format!(
-                    "policy `{name}` is of kind `{}`, which this version does not evaluate",
-                    other.name()
-                )
-                .into(),
-            ),
         }))
     }
 
     /// Whether it may change the context for the policies after it.
     pub fn changes_context(&self) -> bool {
         match &self.0 {
+            Kind::Conditional(policy) => policy.changes_context(),
             Kind::Python(program) => program.changes_context(),
             Kind::Remote(policy) => policy.changes_context(),
             _ => false,
@@ -326,10 +325,22 @@ impl Compiled {
         }
     }
 
+    /// As [`Compiled::evaluate`], with the steps that it took where steps are counted.
+    pub fn evaluate_counted(&self, input: &Input<'_>) -> (Evaluation, Option<u64>) {
+        match &self.0 {
+            Kind::Cel(policy) => {
+                let (verdict, steps) = policy.counted(input);
+                (Evaluation::Done(verdict), Some(steps))
+            }
+            _ => (self.evaluate(input), None),
+        }
+    }
+
     /// What the policy says.
     pub fn evaluate(&self, input: &Input<'_>) -> Evaluation {
         Evaluation::Done(match &self.0 {
             Kind::Cel(policy) => policy.evaluate(input),
+            Kind::Conditional(policy) => return policy.evaluate(input),
             Kind::Dummy(policy) => return policy.evaluate(),
             Kind::EventMatcher(policy) => policy.evaluate(input),
             Kind::Geoip(policy) => policy.evaluate(input),

@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod tests {
+    use bindery::store::{Settings, Store};
+    use bindery::sync::apply::{Update, apply};
+    use bindery::sync::source::{SourceSpec, load};
     use std::path::Path;
     use std::process::Command;
 
@@ -40,5 +43,18 @@ mod tests {
             }
         }
         assert!(run >= 3, "only {run} blocks");
+    }
+
+    #[test]
+    fn the_conditional_policy_that_is_shown_is_accepted() {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conditional.md"))
+            .unwrap();
+        let (_, rest) = text.split_once("```yaml\n").unwrap();
+        let (bundle, _) = rest.split_once("```").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("bundle.yaml");
+        std::fs::write(&file, bundle).unwrap();
+        let (resources, _) = load(&SourceSpec::of(vec![file])).unwrap().into_parts();
+        assert!(apply(&Store::new(Settings::default()), Update::Replace(resources)).is_ok());
     }
 }

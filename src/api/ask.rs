@@ -4,8 +4,9 @@
 
 use super::convert;
 use crate::decision::{Answered, Outcome, TargetKey, Waiting, decide};
-use crate::evaluators::Evaluators;
+use crate::evaluators::{Evaluators, Trial};
 use crate::model::{Explain, Question, Subject, Timestamp};
+use crate::policy::World as _;
 use crate::proto::v1;
 use crate::store::{Snapshot, Store};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -113,6 +114,26 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
         question.subject = Subject { anonymous: true, ..Subject::default() };
     }
     step(snapshot, question, return_context, Vec::new())
+}
+
+/// Evaluates one policy for the subject and context of a question by itself, without any binding.
+///
+/// # Errors
+/// When the question is not complete or there is no such policy.
+pub async fn trial(
+    snapshot: &Snapshot,
+    evaluators: &Evaluators,
+    policy: &str,
+    request: v1::CheckRequest,
+    timeout: std::time::Duration,
+    now: Timestamp,
+) -> Result<Trial, Failure> {
+    let Some(policy) = snapshot.policy(policy) else {
+        let message = format!("policy: there is no policy `{policy}` in the configuration");
+        return Err(Failure { code: Code::NotFound, field: "policy".to_owned(), message });
+    };
+    let question = convert::question(request, now)?;
+    Ok(evaluators.trial(snapshot, &policy, &question, timeout).await)
 }
 
 fn step(

@@ -3,11 +3,12 @@
 //! Must not know: how a question is decided.
 
 mod ask;
-mod question;
+pub(super) mod question;
 
 use super::Exit;
 use super::output::{Screen, count, one_line, tree};
 use super::sources::{BlueprintArgs, StoreArgs};
+use crate::config::PolicyArgs;
 use crate::proto::{self, v1};
 use clap::{Args, ValueEnum};
 use question::QuestionArgs;
@@ -37,7 +38,7 @@ pub(super) struct CheckArgs {
     question: QuestionArgs,
 
     /// The question as a file: a bindery.v1.CheckRequest as YAML or JSON, instead of the arguments above
-    #[arg(long, value_name = "FILE", conflicts_with = "QuestionArgs", required_unless_present = "target")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["QuestionArgs", "AboutArgs"], required_unless_present = "target")]
     request: Option<PathBuf>,
 
     /// How much to explain
@@ -52,6 +53,9 @@ pub(super) struct CheckArgs {
 
     #[command(flatten)]
     store: StoreArgs,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
 
     /// How to show the answer
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output", default_value_t = Format::Text)]
@@ -95,13 +99,18 @@ enum Format {
 
 /// Why there is no answer.
 #[derive(Debug)]
-struct Trouble {
+pub(super) struct Trouble {
     error: v1::CheckError,
     /// What is wrong with files, each with its place.
     problems: Vec<String>,
 }
 
 impl Trouble {
+    /// What went wrong, in a sentence, with what is wrong with files.
+    pub(super) fn told(self) -> (String, Vec<String>) {
+        (self.error.message, self.problems)
+    }
+
     fn new(code: tonic::Code, message: impl Into<String>) -> Self {
         let code = u32::try_from(i32::from(code)).unwrap_or_default();
         let error = v1::CheckError { code, message: message.into(), field: String::new() };
@@ -109,12 +118,12 @@ impl Trouble {
     }
 
     /// The question is at fault.
-    fn question(message: impl Into<String>) -> Self {
+    pub(super) fn question(message: impl Into<String>) -> Self {
         Self::new(tonic::Code::InvalidArgument, message)
     }
 
     /// Files are at fault.
-    fn files(what: &str, problems: Vec<String>) -> Self {
+    pub(super) fn files(what: &str, problems: Vec<String>) -> Self {
         let message = format!("{what}: {}", count(problems.len(), "problem"));
         Self { problems, ..Self::new(tonic::Code::InvalidArgument, message) }
     }
@@ -163,7 +172,7 @@ fn tell(trouble: &Trouble, json: bool, screen: &mut Screen<'_>) -> Exit {
 
 /// The answer, and whether the question names somebody.
 fn answer(args: CheckArgs) -> Result<(v1::CheckResponse, bool), Trouble> {
-    let CheckArgs { question, request, explain, whom, blueprints, store, .. } = args;
+    let CheckArgs { question, request, explain, whom, blueprints, store, policies, .. } = args;
     let mut request = match request {
         Some(path) => question::from_file(path)?,
         None => question.request()?,
@@ -185,7 +194,8 @@ fn answer(args: CheckArgs) -> Result<(v1::CheckResponse, bool), Trouble> {
         runtime.block_on(ask::server(&server, request))?
     } else {
         let spec = blueprints.spec(&whom.bundle, &whom.blueprint);
-        runtime.block_on(ask::files(&spec, store.settings(), request))?
+        let policies = policies.resolve(PolicyArgs::default()).map_err(Trouble::question)?;
+        runtime.block_on(ask::files(&spec, store.settings(), &policies, request))?
     };
     Ok((response, named))
 }

@@ -4,6 +4,7 @@
 
 use super::Exit;
 use super::output::{Screen, one_line};
+use super::policies;
 use super::sources::{self, BlueprintArgs};
 use super::validate::{tally_lines, tell};
 use crate::store::Settings;
@@ -77,8 +78,12 @@ fn convert(args: &ConvertArgs, screen: &mut Screen<'_>) -> Result<String, Vec<St
     for warning in std::mem::take(&mut loaded.warnings) {
         screen.note(format_args!("warning: {}", one_line(&warning.to_string())));
     }
+    let origins = policies::origins(&loaded.resources);
     let resources: Vec<_> = loaded.resources.iter().map(|(resource, _)| resource.clone()).collect();
-    sources::store(loaded, Settings::default())?;
+    let store = sources::store(loaded, Settings::default())?;
+    for warning in policies::warnings(&policies::told(&store.load(), &origins)) {
+        screen.note(format_args!("warning: {}", one_line(&warning)));
+    }
     let bundle = bundle::group(resources);
     let written = match args.output {
         Format::Yaml => bundle::write_yaml(&bundle),

@@ -2,6 +2,7 @@
 //!
 //! Must not know: how a question is answered.
 
+use super::evaluators::evaluators;
 use crate::app::{self, Ending, Listeners};
 use crate::config::{self, Authority, LogFormat, ServeArgs, ServeSettings};
 use crate::store::{GroupAuthority, Settings, Store};
@@ -40,6 +41,15 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
             Authority::Union => GroupAuthority::Union,
         },
     }));
+    let evaluators = Arc::new(evaluators(&settings.policies)?);
+    let (city, asn) = (settings.policies.geoip_city.clone(), settings.policies.geoip_asn.clone());
+    let following = if city.is_some() || asn.is_some() {
+        let (databases, watch) = app::places::open(city, asn)?;
+        store.set_places(databases);
+        Some(watch)
+    } else {
+        None
+    };
     let spec = spec(&settings);
     // Before they are read, so that no change is missed.
     let paths = watched(&spec);
@@ -68,8 +78,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
         }
     };
     let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
-    let result = app::run(store, Arc::default(), listeners, ending, ready, shutdown).await;
-    drop(watching);
+    let result = app::run(store, evaluators, listeners, ending, ready, shutdown).await;
+    drop((watching, following));
     tracing::info!("stopped");
     result
 }

@@ -6,10 +6,12 @@ mod case;
 mod report;
 
 use super::Exit;
+use super::evaluators::{evaluators, places};
 use super::output::{Screen, count, one_line};
 use super::sources::{self, BlueprintArgs, StoreArgs};
 use crate::api::ask;
-use crate::evaluators::Evaluators;
+use crate::config::PolicyArgs;
+use crate::places::Databases;
 use crate::store::Snapshot;
 use crate::sync::source::{self, Loaded};
 use crate::sync::suite::{self, BundleSource, Suite};
@@ -60,6 +62,9 @@ pub(super) struct TestArgs {
 
     #[command(flatten)]
     store: StoreArgs,
+
+    #[command(flatten)]
+    policies: PolicyArgs,
 
     /// How to show the result
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output", default_value_t = Format::Text)]
@@ -145,9 +150,17 @@ async fn run_all(
 ) -> Vec<CaseResult> {
     let total: usize = suites.iter().map(|suite| suite.cases.len()).sum();
     let mut results = Vec::with_capacity(total);
-    let mut shared = Shared { args, known: HashMap::new() };
+    let needs = args.policies.clone().resolve(PolicyArgs::default());
+    let needs = needs.and_then(|settings| Ok((evaluators(&settings)?, places(&settings)?)));
+    let (evaluators, places) = match needs {
+        Ok(needs) => needs,
+        Err(problem) => {
+            problems.push(problem);
+            return results;
+        }
+    };
+    let mut shared = Shared { args, places, known: HashMap::new() };
     let now = ask::now();
-    let evaluators = Evaluators::default();
     for suite in suites {
         let snapshot = match shared.snapshot(suite.bundle, &suite.origin.file) {
             Ok(snapshot) => snapshot,
@@ -182,6 +195,7 @@ async fn run_all(
 /// Configurations that are given by path, each read once. One that is not valid is told of once.
 struct Shared<'a> {
     args: &'a TestArgs,
+    places: Option<Arc<Databases>>,
     known: HashMap<PathBuf, Option<Arc<Snapshot>>>,
 }
 
@@ -206,7 +220,11 @@ impl Shared<'_> {
     }
 
     fn load(&self, loaded: Result<Loaded, Vec<String>>) -> Result<Arc<Snapshot>, Vec<String>> {
-        sources::store(loaded?, self.args.store.settings()).map(|store| store.load())
+        let store = sources::store(loaded?, self.args.store.settings())?;
+        if let Some(places) = &self.places {
+            store.set_places(Arc::clone(places) as Arc<_>);
+        }
+        Ok(store.load())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::Exit;
 use super::output::{Align, Screen, columns, count, one_line};
+use super::policies::{self, Told};
 use super::sources::{self, BlueprintArgs};
 use crate::proto::v1;
 use crate::store::Settings;
@@ -39,6 +40,11 @@ pub(super) struct ValidateArgs {
     #[arg(long, value_name = "PATH")]
     blueprint: Vec<PathBuf>,
 
+    /// List what every policy needs from a question or beside the configuration; without this only as many as fit
+    /// on a page
+    #[arg(long, help_heading = "Output")]
+    policies: bool,
+
     #[command(flatten)]
     blueprints: BlueprintArgs,
 
@@ -61,6 +67,7 @@ struct Summary {
     files: usize,
     tally: Vec<ModelTally>,
     warnings: Vec<String>,
+    policies: Vec<Told>,
 }
 
 /// Runs the command.
@@ -71,7 +78,7 @@ pub(super) fn run(args: &ValidateArgs, screen: &mut Screen<'_>) -> Exit {
             if json {
                 screen.line(format_args!("{:#}", summary_json(&summary)));
             } else {
-                show(&summary, screen);
+                show(&summary, args.policies, screen);
             }
             Exit::Good
         }
@@ -98,12 +105,19 @@ fn validate(args: &ValidateArgs) -> Result<Summary, Vec<String>> {
     let bundles = [args.paths.as_slice(), &args.bundle].concat();
     let spec = args.blueprints.spec(&bundles, &args.blueprint);
     let mut loaded = sources::load(&spec)?;
-    let warnings = std::mem::take(&mut loaded.warnings).iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> =
+        std::mem::take(&mut loaded.warnings).iter().map(ToString::to_string).collect();
     let tally = std::mem::take(&mut loaded.tally);
     let (kinds, files) = (kinds(&loaded.resources), loaded.files);
-    sources::store(loaded, Settings::default())?;
-    Ok(Summary { kinds, files, tally, warnings })
+    let origins = policies::origins(&loaded.resources);
+    let store = sources::store(loaded, Settings::default())?;
+    let policies = policies::told(&store.load(), &origins);
+    warnings.extend(policies::warnings(&policies));
+    Ok(Summary { kinds, files, tally, warnings, policies })
 }
+
+/// How many lines of policies are shown unless all are asked for.
+const PAGE: usize = 40;
 
 /// The kinds in the order of the schema, as people call several of them.
 const KINDS: [&str; 15] = [
@@ -155,7 +169,7 @@ fn kinds(resources: &[(v1::Resource, Origin)]) -> Vec<(&'static str, usize)> {
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-fn show(summary: &Summary, screen: &mut Screen<'_>) {
+fn show(summary: &Summary, all: bool, screen: &mut Screen<'_>) {
     let paint = screen.paint();
     for warning in &summary.warnings {
         screen.line(format_args!("warning: {}", one_line(warning)));
@@ -168,6 +182,15 @@ fn show(summary: &Summary, screen: &mut Screen<'_>) {
             screen.line(line);
         }
         screen.line("");
+    }
+    let table = policies::table(&summary.policies);
+    if !table.is_empty() && (all || table.len() <= PAGE) {
+        table.iter().for_each(|line| screen.line(line));
+        screen.line("");
+    } else if !table.is_empty() {
+        let number = table.len() - 1;
+        screen
+            .line(format_args!("{number} policies need something from a question; --policies lists what\n"));
     }
     let total = summary.kinds.iter().map(|(_, count)| count).sum::<usize>();
     let rows: Vec<_> =
@@ -213,6 +236,7 @@ fn summary_json(summary: &Summary) -> serde_json::Value {
         "resources": resources,
         "warnings": summary.warnings,
         "blueprint_models": models,
+        "policies": policies::as_json(&summary.policies),
     })
 }
 

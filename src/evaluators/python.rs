@@ -137,7 +137,8 @@ impl Python {
 
     /// Runs a program until its end, or `deadline`. Whoever drops this future early leaves the worker to come to its end
     /// alone.
-    pub(super) async fn run(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Verdict {
+    pub(super) async fn run(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Outcome {
+        let broken = |text: String| Outcome { verdict: Verdict::error(text), raw: Value::Null };
         let shared = &self.shared;
         let key = call.script.key;
         // One that took long before waits for its turn, and not among the others.
@@ -146,14 +147,14 @@ impl Python {
             None => None,
         };
         let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
-            return Verdict::error("the sidecar is shutting down");
+            return broken("the sidecar is shutting down".to_owned());
         };
         let worker = match shared.take() {
             Ok(worker) => worker,
-            Err(error) => return Verdict::error(format!("no Python worker could be started: {error}")),
+            Err(error) => return broken(format!("no Python worker could be started: {error}")),
         };
         let mut lease = Lease { shared, worker: Some(worker), place: Some(place), turn, done: false };
-        let Some(worker) = lease.worker.as_mut() else { return Verdict::error(DIED) };
+        let Some(worker) = lease.worker.as_mut() else { return broken(DIED.to_owned()) };
         let limit = shared.options.limit;
         let mut runner = Runner { worker, deadline, limit, depth: 0, answers };
         let outcome = {
@@ -174,11 +175,11 @@ impl Python {
         match outcome {
             Ok(outcome) => {
                 lease.done = true;
-                outcome.verdict
+                outcome
             }
             Err(_) => {
                 lease.worker = None;
-                Verdict::error(DIED)
+                broken(DIED.to_owned())
             }
         }
     }

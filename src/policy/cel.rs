@@ -16,6 +16,7 @@ mod names;
 mod node;
 mod parse;
 mod pattern;
+mod reads;
 mod scan;
 mod scene;
 mod value;
@@ -51,6 +52,18 @@ impl Cel {
     /// What the rule says.
     pub(super) fn evaluate(&self, input: &Input<'_>) -> Verdict {
         self.metered(input, &Meter::default())
+    }
+
+    /// The names that it reads.
+    pub(super) fn reads(&self, into: &mut std::collections::BTreeSet<String>) {
+        reads::reads(&self.root, into);
+    }
+
+    /// As [`Cel::evaluate`], with the steps that it took.
+    pub(super) fn counted(&self, input: &Input<'_>) -> (Verdict, u64) {
+        let meter = Meter::default();
+        let verdict = self.metered(input, &meter);
+        (verdict, meter.spent().steps)
     }
 
     fn metered(&self, input: &Input<'_>, meter: &Meter) -> Verdict {

@@ -22,6 +22,7 @@ pub use script::Variant;
 use super::{Deferred, Evaluation, Input, Scene, Verdict};
 use rewrite::Reading;
 use ruff_python_parser::parse_module;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +39,7 @@ pub struct Program {
     name: Box<str>,
     body: String,
     needs: Needs,
+    keys: BTreeSet<String>,
     changes: bool,
     findings: Vec<Finding>,
     /// The scripts of its variants, made when they are first needed.
@@ -80,6 +82,7 @@ impl Program {
             name: name.into(),
             body: String::new(),
             needs: Needs::default(),
+            keys: BTreeSet::new(),
             changes: false,
             findings: Vec::new(),
             scripts: Default::default(),
@@ -110,7 +113,9 @@ impl Program {
         let whole = wrapped(source);
         let parsed = parse_module(&whole).map_err(|error| {
             let before = whole.get(..usize::from(error.location.start())).unwrap_or(&whole);
-            let line = before.bytes().filter(|byte| *byte == b'\n').count();
+            // An end that comes too soon stands behind the last line.
+            let last = source.lines().count().max(1);
+            let line = before.bytes().filter(|byte| *byte == b'\n').count().clamp(1, last);
             format!("syntax error in line {line}: {}", error.error)
         })?;
         let Some(ruff_python_ast::Stmt::FunctionDef(function)) = parsed.suite().first() else {
@@ -120,6 +125,7 @@ impl Program {
         self.needs = reading.needs;
         self.changes = reading.changes;
         self.findings = std::mem::take(&mut reading.findings);
+        self.keys = std::mem::take(&mut reading.keys);
         if reading.is_generator {
             // Calling it runs nothing and gives a generator, which is true.
             self.constant = Some(true);
@@ -149,6 +155,23 @@ impl Program {
     /// What the program reads.
     pub const fn needs(&self) -> Needs {
         self.needs
+    }
+
+    /// What it reads, in words.
+    pub fn reads(&self) -> BTreeSet<String> {
+        let needs = self.needs;
+        let mut all: BTreeSet<String> = self.keys.iter().map(|key| format!("context.values.{key}")).collect();
+        // One that calls others reads what they read; more cannot be said of it.
+        let known = [
+            (needs.policies, "what the policies need that it calls"),
+            (!needs.policies && needs.http, "context.http"),
+            (!needs.policies && needs.ip, "context.client_ip"),
+            (!needs.policies && needs.groups, "groups of the user"),
+            (!needs.policies && needs.authenticators, "user.authenticators"),
+            (needs.users, "other users of the directory"),
+        ];
+        all.extend(known.iter().filter(|(needed, _)| *needed).map(|(_, what)| (*what).to_owned()));
+        all
     }
 
     /// Whether it may change the context.

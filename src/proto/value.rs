@@ -56,6 +56,23 @@ pub fn to_struct(values: Value) -> prost_types::Struct {
     }
 }
 
+/// The value as JSON, for people and machines; a whole number without a point.
+pub fn to_json(value: &Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => {
+            Json::from(*number as i64)
+        }
+        Value::Number(number) => Json::from(*number),
+        Value::String(text) => Json::String(text.to_string()),
+        Value::List(list) => list.iter().map(to_json).collect(),
+        Value::Map(map) => map.iter().map(|(key, value)| (key.to_string(), to_json(value))).collect(),
+    }
+}
+
 fn to_value(value: Value) -> prost_types::Value {
     use prost_types::value::Kind;
     let kind = match value {

@@ -13,8 +13,8 @@ use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    Group, GroupRef, Id, Mode, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind, TargetRef,
-    User, Value,
+    Group, GroupRef, Id, Mode, Policy, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind,
+    TargetRef, User, Value,
 };
 use crate::policy::{Compiled, Places, World};
 use imbl::{OrdMap, OrdSet};
@@ -153,6 +153,11 @@ impl Snapshot {
     pub(super) fn referrers(&self, node: Node) -> impl Iterator<Item = Node> {
         let first = (node, Node::Target(TargetKey(0)));
         self.references.range(first..).take_while(move |(to, _)| *to == node).map(|(_, from)| *from)
+    }
+
+    /// Every policy, in no order: its configuration and what is compiled of it.
+    pub fn policies(&self) -> impl Iterator<Item = (&Policy, &Compiled)> {
+        self.policies.values().map(|entry| (&entry.policy, &*entry.compiled))
     }
 
     /// Every user, in no order.

@@ -4,8 +4,9 @@
 
 use super::Trouble;
 use crate::api::ask::{self, check};
+use crate::cli::evaluators::{evaluators, places};
 use crate::cli::sources;
-use crate::evaluators::Evaluators;
+use crate::config::PolicySettings;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_client::DecisionServiceClient;
 use crate::store::Settings;
@@ -26,11 +27,16 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn files(
     spec: &SourceSpec,
     settings: Settings,
+    policies: &PolicySettings,
     request: v1::CheckRequest,
 ) -> Result<v1::CheckResponse, Trouble> {
     let invalid = |problems| Trouble::files("the configuration is not valid", problems);
     let store = sources::load(spec).and_then(|loaded| sources::store(loaded, settings)).map_err(invalid)?;
-    check(&store, &Evaluators::default(), request, ask::now()).await.map_err(|failure| {
+    if let Some(places) = places(policies).map_err(Trouble::question)? {
+        store.set_places(places);
+    }
+    let evaluators = evaluators(policies).map_err(Trouble::question)?;
+    check(&store, &evaluators, request, ask::now()).await.map_err(|failure| {
         let mut trouble = Trouble::new(failure.code, failure.message);
         trouble.error.field = failure.field;
         trouble

@@ -23,6 +23,18 @@ pub(super) struct QuestionArgs {
     #[arg(value_name = "TARGET", conflicts_with = "request")]
     pub(super) target: Option<TargetRef>,
 
+    #[command(flatten)]
+    about: AboutArgs,
+
+    /// Ask for the target's own bindings only, without what it leans on
+    #[arg(long)]
+    target_alone: bool,
+}
+
+/// Who is asked about, and what else is known.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "The question")]
+pub(in crate::cli) struct AboutArgs {
     /// Who is asked about, by username
     #[arg(long, value_name = "NAME", conflicts_with_all = ["user_id", "anonymous"])]
     user: Option<String>,
@@ -71,10 +83,6 @@ pub(super) struct QuestionArgs {
     /// The moment to decide for, such as 2026-06-15T09:00:00Z [default: now]
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     time: Option<Timestamp>,
-
-    /// Ask for the target's own bindings only, without what it leans on
-    #[arg(long)]
-    target_alone: bool,
 }
 
 /// A key with its value.
@@ -146,7 +154,7 @@ impl QuestionArgs {
     /// The question of the arguments.
     pub(super) fn request(self) -> Result<v1::CheckRequest, Trouble> {
         let target = self.target.ok_or_else(|| Trouble::question("say what is asked about"))?;
-        let nobody = self.user.is_none() && self.user_id.is_none() && !self.anonymous;
+        let nobody = self.about.is_about_nobody();
         let from_event = target.kind() == TargetKind::NotificationRule;
         if nobody && from_event {
             let text = "a notification rule is asked about an event, which only --request FILE can give; write the \
@@ -157,6 +165,21 @@ impl QuestionArgs {
             let text = "say who is asked about: --user NAME, --user-id ID or --anonymous";
             return Err(Trouble::question(text));
         }
+        let scope = if self.target_alone { v1::Scope::TargetAlone } else { v1::Scope::WithParents };
+        let request = self.about.request()?;
+        Ok(v1::CheckRequest { target: Some(target_message(target)), scope: scope.into(), ..request })
+    }
+}
+
+impl AboutArgs {
+    /// Whether nobody is named, not even the anonymous subject.
+    fn is_about_nobody(&self) -> bool {
+        self.user.is_none() && self.user_id.is_none() && !self.anonymous
+    }
+
+    /// The question without its target. When nobody is named it is about the anonymous subject.
+    pub(in crate::cli) fn request(self) -> Result<v1::CheckRequest, Trouble> {
+        let anonymous = self.anonymous || self.is_about_nobody();
         let subject = v1::Subject {
             user_id: self.user_id.unwrap_or_default(),
             username: self.user.unwrap_or_default(),
@@ -165,7 +188,7 @@ impl QuestionArgs {
             group_names: self.group,
             attributes: data("attribute", Struct::default(), self.attribute)?,
             is_superuser: self.superuser,
-            anonymous: self.anonymous,
+            anonymous,
             ..Default::default()
         };
         let values = self.context_json.map(context_file).transpose()?.unwrap_or_default();
@@ -175,18 +198,11 @@ impl QuestionArgs {
             values: data("context", values, self.context)?,
             ..Default::default()
         };
-        let scope = if self.target_alone { v1::Scope::TargetAlone } else { v1::Scope::WithParents };
-        Ok(v1::CheckRequest {
-            target: Some(target_message(target)),
-            subject: Some(subject),
-            context: Some(context),
-            scope: scope.into(),
-            ..Default::default()
-        })
+        Ok(v1::CheckRequest { subject: Some(subject), context: Some(context), ..Default::default() })
     }
 }
 
-fn target_message(target: TargetRef) -> v1::TargetRef {
+pub(in crate::cli) fn target_message(target: TargetRef) -> v1::TargetRef {
     use v1::target_ref::Target;
     let target = match target {
         TargetRef::Entitlement { application, name } => Target::Entitlement(v1::EntitlementRef {

@@ -23,7 +23,6 @@ pub(super) enum Spent {
 }
 
 /// What was paid.
-#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bill {
     pub(super) steps: u64,
@@ -69,7 +68,6 @@ impl Meter {
     }
 
     /// What was paid so far.
-    #[cfg(test)]
     pub(super) fn spent(&self) -> Bill {
         Bill { steps: self.steps.get(), bytes: self.bytes.get(), refusals: self.refusals.get() }
     }

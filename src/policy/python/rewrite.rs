@@ -11,6 +11,7 @@ use ruff_python_ast::{
     CmpOp, Expr, ExprCall, ExprContext, ExprSubscript, Operator, Stmt, StmtDelete, StmtImport, StmtImportFrom,
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Something in a body that cannot work in a sidecar.
@@ -36,6 +37,8 @@ pub(super) struct Reading<'a> {
     tokens: &'a [Token],
     edits: Vec<Edit>,
     pub(super) needs: Needs,
+    /// Keys of the context that stand in the body.
+    pub(super) keys: BTreeSet<String>,
     pub(super) findings: Vec<Finding>,
     /// Whether it may change the context.
     pub(super) changes: bool,
@@ -111,6 +114,7 @@ impl<'a> Reading<'a> {
             tokens,
             edits: Vec::new(),
             needs: Needs::default(),
+            keys: BTreeSet::new(),
             findings: Vec::new(),
             changes: false,
             is_generator: false,
@@ -186,10 +190,25 @@ impl<'a> Reading<'a> {
         self.insert(whole.end(), ")");
     }
 
+    /// Notes the key of `context[key]` and `request.context.get(key)`.
+    fn key(&mut self, of: &Expr, key: Option<&Expr>) {
+        let is_context = match of {
+            Expr::Name(name) => name.id.as_str() == "context",
+            Expr::Attribute(attribute) => attribute.attr.as_str() == "context",
+            _ => false,
+        };
+        if let (true, Some(Expr::StringLiteral(key))) = (is_context, key) {
+            self.keys.insert(key.value.to_str().to_owned());
+        }
+    }
+
     fn call(&mut self, call: &'a ExprCall) {
         let arguments = &call.arguments;
         match &*call.func {
             Expr::Attribute(method) => {
+                if matches!(method.attr.as_str(), "get" | "pop" | "setdefault") {
+                    self.key(&method.value, arguments.args.first());
+                }
                 let name = method.attr.as_str();
                 self.changes |= MUTATORS.contains(&name);
                 let function = match name {
@@ -373,6 +392,9 @@ impl<'a> Visitor<'a> for Reading<'a> {
             }
             Expr::StringLiteral(text) => self.needs.count(text.value.to_str()),
             Expr::Subscript(subscript) => {
+                if matches!(subscript.ctx, ExprContext::Load) {
+                    self.key(&subscript.value, Some(&subscript.slice));
+                }
                 self.changes |= !matches!(subscript.ctx, ExprContext::Load);
                 if matches!(subscript.ctx, ExprContext::Load)
                     && self.source.contains("headers")
