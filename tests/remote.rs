@@ -13,6 +13,7 @@ mod tests {
     use crate::support::evaluator::{Running, on_port, on_socket, on_socket_seeing, passes, raw};
     use crate::support::make::{dummy, mode, policy, resource, target};
     use bindery::api::ask::{check, now};
+    use bindery::evaluators::python::{Isolation, PythonOptions};
     use bindery::evaluators::{Evaluators, RemoteOptions};
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
@@ -298,6 +299,67 @@ mod tests {
         tokio::time::timeout(LONG, healed).await.unwrap();
         assert_eq!(server.calls(), before + 1);
         assert_eq!(scenario.ask().await.decision(), v1::Decision::Allow);
+    }
+
+    #[tokio::test]
+    async fn an_open_circuit_lets_one_probe_through_at_a_time() {
+        let sockets = Sockets::new();
+        let (begun, mut beginnings) = mpsc::unbounded_channel();
+        let (release, released) = tokio::sync::watch::channel(false);
+        let fails = AtomicBool::new(true);
+        let server = on_socket(&sockets.path("s"), move |_| {
+            let (begun, mut released) = (begun.clone(), released.clone());
+            let fails = fails.swap(false, Ordering::SeqCst);
+            async move {
+                if fails {
+                    return Err(Status::unavailable("not yet"));
+                }
+                begun.send(()).unwrap();
+                released.wait_for(|released| *released).await.unwrap();
+                passes(true)
+            }
+        });
+        let options =
+            RemoteOptions { failures: 1, open_for: Duration::from_millis(1), ..RemoteOptions::default() };
+        let scenario =
+            Arc::new(Scenario::new("all").within(options).remote("p", &server.address, LONG, false));
+        assert!(scenario.error().await.1.contains("UNAVAILABLE (not yet)"));
+        let asking = Arc::clone(&scenario);
+        let probe = tokio::spawn(async move {
+            while asking.ask().await.decision() != v1::Decision::Allow {
+                tokio::task::yield_now().await;
+            }
+        });
+        beginnings.recv().await.unwrap();
+        for _ in 0..20 {
+            let (_, text) = scenario.error().await;
+            assert!(text.starts_with("the circuit to ") && text.contains("not yet"), "{text}");
+        }
+        assert_eq!(server.calls(), 2);
+        release.send_replace(true);
+        probe.await.unwrap();
+        assert_eq!(scenario.ask().await.decision(), v1::Decision::Allow);
+    }
+
+    #[tokio::test]
+    async fn an_expression_may_call_a_remote_policy() {
+        let sockets = Sockets::new();
+        let server = on_socket(&sockets.path("s"), |request| async move { Ok(says(&request.policy)) });
+        let source =
+            "result = ak_call_policy('hours')\nak_message(result.messages[0])\nreturn result.passing";
+        let expression = v1::ExpressionPolicy { source: source.into(), ..Default::default() };
+        let mut scenario = Scenario::new("all")
+            .with(policy("calls", v1::policy::Kind::Expression(expression)), within(LONG, false));
+        scenario.resources.push(remote("hours", &server.address, false));
+        scenario.evaluators = Evaluators::default().with_python(PythonOptions {
+            isolation: Isolation::Thread,
+            workers: 1,
+            memory: 64 << 20,
+            limit: LONG,
+        });
+        let response = scenario.ask().await;
+        assert_eq!(response.messages, ["hours"]);
+        assert_eq!((response.decision(), server.calls()), (v1::Decision::Allow, 1));
     }
 
     #[tokio::test]
