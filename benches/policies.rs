@@ -2,11 +2,18 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
+use bindery::api::ask::check;
+use bindery::evaluators::Evaluators;
+use bindery::evaluators::python::{Isolation, PythonOptions};
 use bindery::model::{
     Context, Expression, ExpressionLanguage, Group, GroupRef, HttpRequest, Id, Policy, PolicyKind,
     ReputationScore, Timestamp, User, Value,
 };
 use bindery::policy::{Calls, Compiled, Groups, Input, Person, World};
+use bindery::proto::v1;
+use bindery::proto::v1::resource::Resource as R;
+use bindery::store::{Settings, Store};
+use bindery::sync::apply::{Update, apply};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -215,5 +222,92 @@ fn cel_stopped(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, cel, cel_stopped);
+/// Expressions in Python: the way to a worker and back, with all of the decision around it.
+fn python(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let rules = [
+        ("comparison", "return request.user.username == 'alice'"),
+        (
+            "context and messages",
+            "if context.get('n', 0) > 5:\n    ak_message('n is large')\n    return False\nreturn True",
+        ),
+        ("group of the user", "return ak_is_group_member(request.user, name='admins')"),
+        ("network of the client", "return ak_client_ip in ip_network('10.0.0.0/8')"),
+        ("pattern", "return regex_match(request.user.email, r'@example\\.com$')"),
+        ("changed context", "context['seen'] = request.user.username\nreturn True"),
+        ("another policy", "return ak_call_policy('yes').passing"),
+    ];
+    let text = |text: &str| text.to_owned();
+    let mut resources = vec![
+        R::User(v1::User {
+            username: text("alice"),
+            email: text("alice@example.com"),
+            groups: user()
+                .groups
+                .iter()
+                .map(|group| v1::GroupRef { name: name_of(group), ..Default::default() })
+                .collect(),
+            ..Default::default()
+        }),
+        R::Policy(v1::Policy {
+            name: text("yes"),
+            kind: Some(v1::policy::Kind::Dummy(v1::DummyPolicy { result: true, ..Default::default() })),
+            ..Default::default()
+        }),
+    ];
+    for group in &user().groups {
+        resources.push(R::Group(v1::Group { name: name_of(group), ..Default::default() }));
+    }
+    let mut bound = |name: &str, kind: v1::policy::Kind| {
+        let target = Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(text(name))) });
+        resources.push(R::Application(v1::Application { slug: text(name), ..Default::default() }));
+        resources.push(R::Policy(v1::Policy { name: text(name), kind: Some(kind), ..Default::default() }));
+        resources.push(R::PolicyBinding(v1::PolicyBinding {
+            target,
+            policy: text(name),
+            ..Default::default()
+        }));
+    };
+    for (name, source) in rules {
+        let source = text(source);
+        bound(name, v1::policy::Kind::Expression(v1::ExpressionPolicy { source, ..Default::default() }));
+    }
+    bound("nothing", v1::policy::Kind::Dummy(v1::DummyPolicy { result: true, ..Default::default() }));
+    let store = Store::new(Settings::default());
+    let resources = resources.into_iter().map(|resource| v1::Resource { resource: Some(resource) }).collect();
+    apply(&store, Update::Replace(resources)).expect("a valid configuration");
+    let ask = |name: &str| v1::CheckRequest {
+        target: Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(text(name))) }),
+        subject: Some(v1::Subject { username: text("alice"), ..Default::default() }),
+        context: Some(v1::Context {
+            client_ip: text("10.1.2.3"),
+            http: Some(v1::HttpRequest { method: text("GET"), path: text("/"), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let now = bindery::api::ask::now();
+    let program = Isolation::Process(env!("CARGO_BIN_EXE_bindery").into());
+    for (place, isolation) in [("process", program), ("thread", Isolation::Thread)] {
+        let evaluators = {
+            let _inside = runtime.enter();
+            Evaluators::default().with_python(PythonOptions::new(isolation))
+        };
+        let mut group = criterion.benchmark_group(format!("python, {place}"));
+        for name in rules.iter().map(|(name, _)| *name).chain(["nothing"]) {
+            let check = || check(&store, &evaluators, ask(name), now);
+            let answer = runtime.block_on(check()).expect("an answer");
+            assert_eq!(answer.decision(), v1::Decision::Allow, "{name}: {:?}", answer.messages);
+            group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(check())));
+        }
+        group.finish();
+    }
+}
+
+fn name_of(group: &GroupRef) -> String {
+    let (GroupRef::Id(name) | GroupRef::Name(name)) = group;
+    name.to_string()
+}
+
+criterion_group!(benches, python, cel, cel_stopped);
 criterion_main!(benches);

@@ -264,7 +264,8 @@ impl Runner<'_> {
             return Ok(Outcome { verdict: Verdict::error(text), raw: Value::Null });
         }
         let key = call.script.key;
-        let mut run = Run { key, script: None, input: call.input.clone(), limit };
+        let asks = call.asks;
+        let mut run = Run { key, script: None, input: call.input.clone(), limit, asks };
         if self.worker.known.insert(key) {
             run.script = Some((call.script.name.to_string(), call.script.text.clone()));
         }
@@ -280,7 +281,7 @@ impl Runner<'_> {
                 }
                 FromWorker::Unknown => {
                     let script = Some((call.script.name.to_string(), call.script.text.clone()));
-                    let run = Run { key, script, input: call.input.clone(), limit };
+                    let run = Run { key, script, input: call.input.clone(), limit, asks };
                     self.worker.write(&ToWorker::Run(run)).await?;
                 }
                 FromWorker::Ask(Ask::Users(filters)) => {

@@ -72,6 +72,8 @@ pub struct Call {
     pub scene: Option<Arc<Scene>>,
     /// Whether what it leaves in the context counts.
     pub changes: bool,
+    /// Whether it may ask the server while it runs.
+    pub asks: bool,
 }
 
 impl Program {
@@ -152,7 +154,7 @@ impl Program {
         }
     }
 
-    /// What the program reads.
+    /// What the program reads of the scope.
     pub const fn needs(&self) -> Needs {
         self.needs
     }
@@ -217,6 +219,7 @@ impl Program {
             input: input::build(self.needs, input),
             scene,
             changes: self.changes,
+            asks: self.needs.asks(),
         })))
     }
 }
@@ -247,4 +250,77 @@ fn wrapped(source: &str) -> String {
         whole.push('\n');
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, Timestamp};
+    use crate::policy::Calls;
+    use crate::policy::tests::{ALICE, Nowhere};
+
+    fn evaluate(source: &str) -> Evaluation {
+        let (context, calls) = (Context::at(Timestamp::new(0, 0)), Calls::default());
+        let (groups, world) = (&Nowhere, &Nowhere);
+        let input = Input { person: ALICE, context: &context, target: None, groups, world, calls: &calls };
+        Program::new("p", source).evaluate(&input)
+    }
+
+    fn broken(source: &str) -> String {
+        match evaluate(source) {
+            Evaluation::Done(verdict) => verdict.result.unwrap_err().into(),
+            Evaluation::Deferred(deferred) => panic!("{deferred:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_errors_with_the_reason() {
+        let deep = format!("return {}1{}", "(".repeat(250), ")".repeat(250));
+        let long = "x = 1\n".repeat(20_000);
+        let chain = format!("return a{}", ".a".repeat(30_000));
+        for (source, part) in [
+            ("return (", "syntax error in line 1: "),
+            ("return 1\n  return 2", "syntax error in line 2: "),
+            ("", "syntax error in line 1: "),
+            ("# nothing", "syntax error in line 1: "),
+            ("match x:\n    case 1:\n        return 1", "not supported here"),
+            ("class A(B):\n    pass", "not supported here"),
+            ("del x", "not supported here"),
+            (&deep, "nests 2"),
+            (&chain, "nests 30001 deep; at most 200 are allowed"),
+            (&long, "has 120000 bytes; at most 65536 are allowed"),
+        ] {
+            let text = broken(source);
+            assert!(text.contains(part) && text.ends_with(" (p)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_generator_is_true_without_running() {
+        assert_eq!(evaluate("yield 1 / 0"), Evaluation::Done(Verdict::of(true)));
+    }
+
+    #[test]
+    fn only_what_is_read_goes_along() {
+        let text = |source: &str| match evaluate(source) {
+            Evaluation::Deferred(Deferred::Python(call)) => call.script.text.clone(),
+            other => panic!("{other:?}"),
+        };
+        let plain = text("return request.user.username == 'a'");
+        for part in ["class Group:", "class WSGIRequest:", "class IPv4Address:", "def ak_call_policy("] {
+            assert!(!plain.contains(part), "{part}");
+        }
+        assert!(text("return request.user.groups.all()").contains("class Group:"));
+        assert!(text("return http_request.path").contains("class WSGIRequest:"));
+        let all = text("return ak_call_policy('x').passing");
+        assert!(all.contains("class Group:") && all.contains("class IPv4Address:"));
+    }
+
+    #[test]
+    fn a_script_has_one_key_and_another_policy_has_another() {
+        let key = |name: &str, source: &str| Program::new(name, source).script(Variant::default()).key;
+        assert_eq!(key("p", "return 1"), key("p", "return 1"));
+        assert_ne!(key("p", "return 1"), key("q", "return 1"));
+        assert_ne!(key("p", "return 1"), key("p", "return 2"));
+    }
 }

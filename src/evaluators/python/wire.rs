@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) input: MontyObject,
     /// How long it may run.
     pub(super) limit: Duration,
+    /// Whether it may ask.
+    pub(super) asks: bool,
 }
 
 /// From a worker.

@@ -72,7 +72,14 @@ struct Worker<R, W> {
     input: R,
     output: W,
     memory: usize,
-    scripts: HashMap<u64, MontyRun>,
+    scripts: HashMap<u64, Compiled>,
+}
+
+/// A compiled script. A run that may be interrupted uses its copy up, so that there is one in stock, made while nobody
+/// waits.
+struct Compiled {
+    script: MontyRun,
+    stock: Option<MontyRun>,
 }
 
 /// How a program ended that gave no result.
@@ -95,7 +102,7 @@ impl<R: Read, W: Write> Worker<R, W> {
     }
 
     fn run(&mut self, run: Run) -> io::Result<()> {
-        let Run { key, script, input, limit } = run;
+        let Run { key, script, input, limit, asks } = run;
         if let Some((name, text)) = script {
             if self.scripts.len() >= MAX_SCRIPTS {
                 self.scripts.clear();
@@ -105,12 +112,12 @@ impl<R: Read, W: Write> Worker<R, W> {
                 MontyRun::new(script.text.clone(), "policy", Script::inputs(), CompileOptions::default());
             match compiled {
                 Ok(compiled) => {
-                    self.scripts.insert(key, compiled);
+                    self.scripts.insert(key, Compiled { script: compiled, stock: None });
                 }
                 Err(error) => return self.done(failed(Verdict::error(script.describe(&error)))),
             }
         }
-        let Some(program) = self.scripts.get(&key).cloned() else {
+        let Some(program) = self.scripts.get_mut(&key) else {
             return wire::write(&mut self.output, &FromWorker::Unknown);
         };
         let limits = ResourceLimits {
@@ -120,11 +127,23 @@ impl<R: Read, W: Write> Worker<R, W> {
             max_suspensions: MAX_ASKS,
             gc_interval: None,
         };
-        let outcome = match self.drive(program, input, ResourceTracker::new(limits))? {
+        let tracker = ResourceTracker::new(limits);
+        let result = if asks {
+            let program = program.stock.take().unwrap_or_else(|| program.script.clone());
+            self.drive(program, input, tracker)?
+        } else {
+            // A program that cannot ask runs without the means to go on later, which have to be made for each run.
+            let run = program.script.run(vec![input, host_function()], tracker, PrintWriter::Disabled);
+            run.map_err(|error| describe(&error))
+        };
+        self.done(match result {
             Ok(result) => verdict(result),
             Err(verdict) => failed(verdict),
-        };
-        self.done(outcome)
+        })?;
+        if let (true, Some(program)) = (asks, self.scripts.get_mut(&key)) {
+            program.stock.get_or_insert_with(|| program.script.clone());
+        }
+        Ok(())
     }
 
     fn done(&mut self, outcome: Outcome) -> io::Result<()> {
@@ -144,8 +163,7 @@ impl<R: Read, W: Write> Worker<R, W> {
             }
             _ => None,
         };
-        let host = Object::Function { name: "_host".to_owned(), docstring: None };
-        let mut progress = program.start(vec![input, host], tracker, PrintWriter::Disabled);
+        let mut progress = program.start(vec![input, host_function()], tracker, PrintWriter::Disabled);
         for _ in 0..MAX_ASKS {
             progress = match progress {
                 Err(error) => return Ok(Err(describe(&error))),
@@ -211,6 +229,10 @@ impl<R: Read, W: Write> Worker<R, W> {
             }
         }
     }
+}
+
+fn host_function() -> Object {
+    Object::Function { name: "_host".to_owned(), docstring: None }
 }
 
 fn is(key: &Object, name: &str) -> bool {

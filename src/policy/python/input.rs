@@ -148,7 +148,9 @@ pub(super) fn datetime(moment: Timestamp) -> Object {
 pub(super) fn build(needs: Needs, input: &Input<'_>) -> Object {
     let mut fields = Fields::default();
     fields.put("user", person(needs, input)).put("context", context(needs, input));
-    fields.put("now", datetime(input.context.now));
+    if needs.asks() {
+        fields.put("now", datetime(input.context.now));
+    }
     if needs.object {
         fields.put("object", object(input));
     }
@@ -171,66 +173,71 @@ pub(super) fn build(needs: Needs, input: &Input<'_>) -> Object {
 fn person(needs: Needs, input: &Input<'_>) -> Object {
     let person = &input.person;
     let groups = if needs.groups { input.groups.all() } else { Vec::new() };
-    match person.user {
-        Some(known) => user(known, person.attributes, person.is_superuser, &groups),
-        None => {
-            let mut fields = Fields::default();
-            // A username makes somebody of nobody: a user that is being enrolled.
-            let nobody = person.anonymous && person.username.is_empty();
-            fields.put("_nobody", nobody);
-            if nobody {
-                // All that Django's anonymous user has.
-                let none = Option::<&str>::None;
-                fields.put("pk", none).put("id", none).put("username", "").put("is_active", false);
-                fields
-                    .put("is_staff", false)
-                    .put("is_superuser", false)
-                    .put("_all", Object::List(Vec::new()));
-                return fields.put("_authenticators", Object::List(Vec::new())).done();
-            }
-            fields
-                .put("pk", Option::<&str>::None)
-                .put("id", Option::<&str>::None)
-                .put("uuid", Option::<&str>::None);
-            if !person.anonymous {
-                fields.put("pk", person.username);
-            }
-            fields.put("username", person.username).put("name", person.name).put("email", person.email);
-            fields.put("is_active", !person.anonymous || !person.username.is_empty());
-            fields.put("is_superuser", person.is_superuser).put("type", "internal").put("path", "");
-            fields.put("attributes", attributes(person.attributes)).put("_usable", Option::<bool>::None);
-            fields.put("_authenticators", Object::List(Vec::new())).put("_all", group_list(&groups));
-            for date in ["date_joined", "last_login", "password_change_date"] {
-                fields.put(date, Object::None);
-            }
-            fields.done()
-        }
+    if let Some(known) = person.user {
+        return user(needs, known, person.attributes, person.is_superuser, &groups);
     }
+    let mut fields = Fields::default();
+    // A username makes somebody of nobody: a user that is being enrolled.
+    if person.anonymous && person.username.is_empty() {
+        // All that Django's anonymous user has.
+        let none = Option::<&str>::None;
+        fields.put("pk", none).put("id", none).put("username", "").put("is_active", false);
+        fields.put("is_staff", false).put("is_superuser", false).put("_all", Object::List(Vec::new()));
+        fields.put("_authenticators", Object::List(Vec::new()));
+        return fields.put("_nobody", true).done();
+    }
+    let key = (!person.anonymous).then_some(person.username);
+    fields.put("pk", key).put("username", person.username).put("name", person.name);
+    fields.put("email", person.email).put("attributes", attributes(person.attributes));
+    fields.put("is_active", true).put("is_superuser", person.is_superuser);
+    fields.put("_usable", Option::<bool>::None).put("_all", group_list(&groups));
+    if needs.authenticators {
+        fields.put("_authenticators", Object::List(Vec::new()));
+    }
+    if needs.details {
+        let mut more = Fields::default();
+        more.put("uuid", key).put("type", "internal").put("path", "");
+        for date in ["date_joined", "last_login", "password_change_date"] {
+            more.put(date, Object::None);
+        }
+        fields.put("_more", more.done());
+    }
+    fields.done()
 }
 
 /// A user of the directory, with all groups, as `ak_user_by` gives it.
 pub fn user_object(known: &User, is_superuser: bool, groups: &[(Arc<Group>, bool)]) -> Object {
-    user(known, &known.attributes, is_superuser, groups)
+    user(Needs::ALL, known, &known.attributes, is_superuser, groups)
 }
 
 /// A user of the directory.
-fn user(user: &User, attributes_now: &Value, is_superuser: bool, groups: &[(Arc<Group>, bool)]) -> Object {
+fn user(
+    needs: Needs,
+    user: &User,
+    attributes_now: &Value,
+    is_superuser: bool,
+    groups: &[(Arc<Group>, bool)],
+) -> Object {
     let mut fields = Fields::default();
     let id = user.id.to_string();
     // authentik's keys are integers, and compared as such.
     let key: Object = id.parse::<i64>().map_or_else(|_| text(&id), Object::Int);
-    fields.put("_nobody", false).put("pk", key.clone()).put("id", key).put("uuid", &*id);
-    fields.put("username", &*user.username).put("name", &*user.name).put("email", &*user.email);
+    fields.put("pk", key).put("username", &*user.username).put("name", &*user.name);
+    fields.put("email", &*user.email).put("attributes", attributes(attributes_now));
     fields.put("is_active", user.is_active).put("is_superuser", is_superuser);
-    fields.put("type", &*user.kind).put("path", &*user.path).put("attributes", attributes(attributes_now));
-    fields.put("_usable", user.has_usable_password);
-    let confirmed = user.authenticators.iter().filter(|it| it.confirmed);
-    fields.put("_authenticators", Object::List(confirmed.map(|it| text(&it.kind)).collect()));
-    fields
-        .put("date_joined", user.date_joined.map(datetime))
-        .put("last_login", user.last_login.map(datetime));
-    fields.put("password_change_date", user.password_change_date.map(datetime));
-    fields.put("_all", group_list(groups));
+    fields.put("_usable", user.has_usable_password).put("_all", group_list(groups));
+    if needs.authenticators {
+        let confirmed = user.authenticators.iter().filter(|it| it.confirmed);
+        fields.put("_authenticators", Object::List(confirmed.map(|it| text(&it.kind)).collect()));
+    }
+    if needs.details {
+        let mut more = Fields::default();
+        more.put("uuid", &*id).put("type", &*user.kind).put("path", &*user.path);
+        more.put("date_joined", user.date_joined.map(datetime));
+        more.put("last_login", user.last_login.map(datetime));
+        more.put("password_change_date", user.password_change_date.map(datetime));
+        fields.put("_more", more.done());
+    }
     fields.done()
 }
 
@@ -246,7 +253,7 @@ fn group_list(groups: &[(Arc<Group>, bool)]) -> Object {
     let one = |(group, direct): &(Arc<Group>, bool)| {
         let mut fields = Fields::default();
         let id = group.id.to_string();
-        fields.put("pk", &*id).put("group_uuid", &*id).put("name", &*group.name);
+        fields.put("pk", &*id).put("name", &*group.name);
         fields.put("is_superuser", group.is_superuser).put("attributes", attributes(&group.attributes));
         let is_parent = |(other, _): &&(Arc<Group>, bool)| {
             group.parents.iter().any(|parent| match parent {

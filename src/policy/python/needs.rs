@@ -10,8 +10,12 @@ pub struct Needs {
     pub groups: bool,
     /// Authenticators of the user.
     pub authenticators: bool,
-    /// Dates of the user.
-    pub dates: bool,
+    /// What most policies do not read of the user: dates, type, path and uuid.
+    pub details: bool,
+    /// Parents of groups.
+    pub parents: bool,
+    /// What time it is.
+    pub time: bool,
     /// The HTTP request.
     pub http: bool,
     /// The client's address, or addresses at all.
@@ -45,7 +49,9 @@ impl Needs {
     pub const ALL: Self = Self {
         groups: true,
         authenticators: true,
-        dates: true,
+        details: true,
+        parents: true,
+        time: true,
         http: true,
         ip: true,
         object: true,
@@ -61,14 +67,25 @@ impl Needs {
         refused: true,
     };
 
+    /// Whether it may ask the server while it runs. One that does not is cheaper to run.
+    pub const fn asks(self) -> bool {
+        self.ip || self.users || self.policies || self.modules || self.refused || self.time
+    }
+
     /// Counts a name, an attribute or a text that stands in the source.
     pub(super) fn count(&mut self, name: &str) {
+        if name.contains("parents") || name.contains("ancestor") {
+            self.parents = true;
+        }
         match name {
             "groups" | "ak_groups" | "all_groups" | "group_attributes" | "ak_is_group_member" => {
                 self.groups = true;
             }
             "ak_user_has_authenticator" => self.authenticators = true,
-            "date_joined" | "last_login" | "password_change_date" => self.dates = true,
+            "date_joined" | "last_login" | "password_change_date" | "uuid" | "uid" | "type" | "path" => {
+                self.details = true;
+            }
+            "datetime" | "date" | "time" | "now" | "today" | "utcnow" => self.time = true,
             "http_request" => self.http = true,
             "ak_client_ip" | "ip_address" | "ip_network" | "ip_interface" => self.ip = true,
             "obj" => (self.object, self.objects) = (true, true),
@@ -77,13 +94,13 @@ impl Needs {
             "asn" => self.asn = true,
             // A user found there may be asked for anything.
             "ak_user_by" => {
-                (self.users, self.groups, self.authenticators, self.dates) = (true, true, true, true);
+                (self.users, self.groups, self.authenticators, self.details) = (true, true, true, true);
             }
             // The called policy may read anything.
             "ak_call_policy" => *self = Self { refused: self.refused, ..Self::ALL },
             // Which attribute is read is not to be seen.
             "getattr" | "items" | "values" | "vars" => {
-                (self.groups, self.authenticators, self.dates, self.http) = (true, true, true, true);
+                (self.groups, self.authenticators, self.details, self.http) = (true, true, true, true);
                 (self.object, self.objects, self.geoip, self.asn) = (true, true, true, true);
             }
             "regex_match" | "regex_replace" | "list_flatten" | "slugify" => self.text = true,

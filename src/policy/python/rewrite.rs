@@ -449,3 +449,126 @@ impl<'a> Visitor<'a> for Reading<'a> {
         walk_expr(self, expression);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ruff_python_parser::parse_module;
+
+    /// Reads a body, and gives it as it is written anew.
+    fn read(body: &str, look: impl FnOnce(&Reading<'_>)) -> String {
+        let whole = format!("def f():\n    {}\n", body.replace('\n', "\n    "));
+        let parsed = parse_module(&whole).unwrap();
+        let Some(Stmt::FunctionDef(function)) = parsed.suite().first() else { panic!("no function") };
+        let reading = Reading::new(&whole, parsed.tokens(), &function.body);
+        look(&reading);
+        let written = reading.rewritten();
+        // What is written must still be Python.
+        parse_module(&written).unwrap_or_else(|error| panic!("{error}: {written}"));
+        let lines: Vec<&str> =
+            written.lines().skip(1).map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn what_the_interpreter_lacks_is_written_anew() {
+        for (body, written) in [
+            ("return '%s' % x", "return _remainder('%s' ,  x)"),
+            ("return a * b % c % d", "return _remainder(_remainder(a * b ,  c) ,  d)"),
+            ("return (a) % (b)", "return _remainder((a) ,  (b))"),
+            ("return {**a} | b", "return _union({**a} ,  b)"),
+            ("del a['b']", "_remove(a, 'b')"),
+            ("del a['b'], (c)[d]", "_remove(a, 'b'); _remove((c), d)"),
+            ("raise ValueError(1)", "raise ValueError(_error_text(1))"),
+            ("raise Exception('x', y)", "raise Exception(_error_text('x', y))"),
+            (
+                "return user.groups.filter(name='a').exists()",
+                "return _query_exists(_query_filter(user.groups, name='a'))",
+            ),
+            ("return (user.groups\n  .all()).count()", "return _query_count((_query_all(user.groups\n  )))"),
+            (
+                "return ak_client_ip < ip_address('1.1.1.1')",
+                "return _order(ak_client_ip , '<',  ip_address('1.1.1.1'))",
+            ),
+            ("return request.headers['x']['y']", "return _item(_item(request.headers, 'x'), 'y')"),
+            ("return q.getlist('x')", "return _getlist(q, 'x')"),
+            (
+                "from ipaddress import ip_network as n, ip_address",
+                "n = _ipaddress.ip_network; ip_address = _ipaddress.ip_address",
+            ),
+            ("import hashlib, json as j", "hashlib = _hashlib; import json as j"),
+            ("from django.utils import timezone", "timezone = _timezone"),
+            ("from authentik.core.models import User", "_refuse(\"authentik.core.models\")"),
+            ("import requests as r", "_refuse(\"requests\")"),
+            ("return f'{a % b}'", "return f'{_remainder(a ,  b)}'"),
+        ] {
+            assert_eq!(read(body, |_| ()), written);
+        }
+    }
+
+    #[test]
+    fn what_the_interpreter_has_stays_as_it_is() {
+        for body in [
+            "return a.filter(x).first()",
+            "return d.get('groups', [])",
+            "return 'abc'.count('a')",
+            "return a < b",
+            "return d['x']",
+            "raise ValueError('text')",
+            "raise ValueError",
+            "import json, re",
+            "from datetime import datetime",
+            "return {'groups': 1}.values()",
+            "x: int = 5",
+            "return a @ b ^ c",
+        ] {
+            assert_eq!(read(body, |_| ()), body);
+        }
+    }
+
+    #[test]
+    fn what_changes_the_context_is_seen() {
+        let changes = |body: &str| {
+            let mut found = false;
+            read(body, |reading| found = reading.changes);
+            found
+        };
+        for body in [
+            "context['a'] = 1",
+            "context['a'] += 1",
+            "del context['a']",
+            "context.update(a=1)",
+            "x = context.setdefault('a', [])",
+            "request.context = {}",
+            "setattr(request, 'context', {})",
+            "ak_call_policy('x')",
+            "for context['a'] in b: pass",
+            "(x, context['a']) = 1, 2",
+            "def f():\n    context.pop('a')\nf()",
+        ] {
+            assert!(changes(body), "{body}");
+        }
+        for body in ["return context.get('a') == 1", "x = 1\nreturn x", "return [a for a in context['b']]"] {
+            assert!(!changes(body), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_found_with_its_line() {
+        read("x = 1\nimport smtplib\nreturn requests.get('x') and open('y')", |reading| {
+            let found: Vec<(usize, &str)> = reading.findings.iter().map(|it| (it.line, &*it.name)).collect();
+            assert_eq!(found, [(2, "smtplib"), (3, "requests"), (3, "open")]);
+        });
+    }
+
+    #[test]
+    fn a_generator_is_one_only_where_it_yields_itself() {
+        let generator = |body: &str| {
+            let mut found = false;
+            read(body, |reading| found = reading.is_generator);
+            found
+        };
+        assert!(generator("yield 1") && generator("if a:\n    x = yield"));
+        assert!(!generator("def f():\n    yield 1\nreturn f()") && !generator("return lambda: (yield)"));
+    }
+}

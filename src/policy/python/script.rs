@@ -66,6 +66,9 @@ pub(super) fn assemble(body: &str, needs: Needs, variant: Variant, changes: bool
         out.push_str(part);
         out.push('\n');
     }
+    if groups {
+        out.push_str(if needs.parents { "_with_parents = True\n" } else { "_with_parents = False\n" });
+    }
     out.push_str("_request = PolicyRequest(_user(_in['user']), _in['context'])\n_revive(_request.context)\n");
     let (mut parameters, mut arguments) = (
         "request, context, ak_message, ak_is_sso_flow".to_owned(),

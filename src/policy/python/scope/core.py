@@ -8,7 +8,20 @@ def ak_message(text):
 
 class User:
     def __init__(self, data):
-        _fill(self, data)
+        self.pk = data['pk']
+        self.id = data['pk']
+        self.username = data['username']
+        self.name = data['name']
+        self.email = data['email']
+        self.attributes = data['attributes']
+        self.is_active = data['is_active']
+        self.is_superuser = data['is_superuser']
+        self._usable = data['_usable']
+        self._all = data['_all']
+        if '_authenticators' in data:
+            self._authenticators = data['_authenticators']
+        if '_more' in data:
+            _fill(self, data['_more'])
         self.is_authenticated = True
         self.is_anonymous = False
 

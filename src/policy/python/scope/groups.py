@@ -2,7 +2,11 @@
 # a list here, so that length, truth, iteration and indexing are a list's.
 class Group:
     def __init__(self, data):
-        _fill(self, data)
+        self.pk = data['pk']
+        self.group_uuid = data['pk']
+        self.name = data['name']
+        self.is_superuser = data['is_superuser']
+        self.attributes = data['attributes']
 
     def __str__(self):
         return self.name
@@ -15,6 +19,25 @@ class Group:
 
     def __hash__(self):
         return hash(self.pk)
+
+
+# The groups of a user, made when they are first looked at: most policies ask for one by name.
+class _Held:
+    def __init__(self, data):
+        self.data = data
+        self.made = None
+
+    def all(self):
+        if self.made is None:
+            self.made = [Group(one) for one in self.data]
+            if _with_parents:
+                for row, one in zip(self.made, self.data):
+                    row.parents = [other for other in self.made if other.pk in one['_parents']]
+                    row.ancestor_nodes = row.parents
+        return self.made
+
+    def direct(self):
+        return [row for row, one in zip(self.all(), self.data) if one['_direct']]
 
 
 _GROUP_FIELDS = 'ancestor_nodes, attributes, group_uuid, is_superuser, name, parents'
@@ -122,63 +145,62 @@ def _filter(rows, filters, wanted=True):
 
 
 class _Manager:
-    def __init__(self, rows):
-        self._rows = rows
+    def __init__(self, held):
+        self._held = held
+        self._made = None
 
     def all(self):
-        return list(self._rows)
+        if self._made is None:
+            self._made = self._held.direct()
+        return list(self._made)
 
     def filter(self, **filters):
-        return _filter(self._rows, filters)
+        return _filter(self.all(), filters)
 
     def exclude(self, **filters):
-        return _filter(self._rows, filters, False)
+        return _filter(self.all(), filters, False)
 
     def get(self, **filters):
-        found = _filter(self._rows, filters)
-        if len(found) != 1:
-            raise LookupError('Group matching query does not exist.' if not found else
-                              'get() returned more than one Group')
-        return found[0]
+        return _query_get(self.all(), **filters)
 
     def exists(self):
-        return len(self._rows) > 0
+        return len(self.all()) > 0
 
     def count(self):
-        return len(self._rows)
+        return len(self.all())
 
     def first(self):
-        return self._rows[0] if self._rows else None
+        return _query_first(self.all())
 
     def last(self):
-        return self._rows[-1] if self._rows else None
+        return _query_last(self.all())
 
     def values_list(self, *fields, flat=False):
-        return _query_values_list(self._rows, *fields, flat=flat)
+        return _query_values_list(self.all(), *fields, flat=flat)
 
     def values(self, *fields):
-        return _query_values(self._rows, *fields)
+        return _query_values(self.all(), *fields)
 
     def order_by(self, *fields):
-        return _query_order_by(self._rows, *fields)
+        return _query_order_by(self.all(), *fields)
 
     def distinct(self):
-        return list(self._rows)
+        return self.all()
 
     def iterator(self):
-        return iter(self._rows)
+        return iter(self.all())
 
     def prefetch_related(self, *fields):
-        return list(self._rows)
+        return self.all()
 
     def select_related(self, *fields):
-        return list(self._rows)
+        return self.all()
 
     def only(self, *fields):
-        return list(self._rows)
+        return self.all()
 
     def __contains__(self, row):
-        return row in self._rows
+        return row in self.all()
 
 
 # The methods of a query set, for receivers that may be a list or anything else that has such a method.
@@ -195,7 +217,12 @@ def _query_exclude(rows, *args, **filters):
 
 
 def _query_get(rows, *args, **filters):
-    return _Manager(rows).get(**filters) if type(rows) is list else rows.get(*args, **filters)
+    if type(rows) is not list:
+        return rows.get(*args, **filters)
+    found = _filter(rows, filters)
+    if len(found) != 1:
+        raise LookupError('Group matching query does not exist.' if not found else 'get() returned more than one Group')
+    return found[0]
 
 
 def _query_exists(rows):
@@ -277,7 +304,13 @@ def _merge(into, other):
 
 
 def ak_is_group_member(user, **filters):
-    return len(_filter(user.all_groups(), filters)) > 0
+    rows = user.all_groups
+    if user._held is None or any(key not in ('name', 'pk', 'group_uuid', 'is_superuser') for key in filters):
+        return len(_filter(rows(), filters)) > 0
+    for one in user._held.data:
+        if all([one[key] == wanted for key, wanted in filters.items()]):
+            return True
+    return False
 
 
 # Somebody who is not stored yet has no groups to look in.
@@ -294,18 +327,18 @@ def _unsaved(user):
 
 def _equip(user):
     if isinstance(user, User) and user.pk is None:
+        user._held = None
         return _unsaved(user)
-    rows = [Group(one) for one in user._all]
-    for row in rows:
-        row.parents = [other for other in rows if other.pk in row._parents]
-    user.groups = _Manager([row for row in rows if row._direct])
+    held = _Held(user._all)
+    user.groups = _Manager(held)
     user.ak_groups = user.groups
     if isinstance(user, User):
-        user.all_groups = lambda: list(rows)
+        user._held = held
+        user.all_groups = lambda: list(held.all())
 
         def group_attributes(request=None):
             merged = {}
-            for row in sorted(rows, key=lambda row: row.name):
-                merged = _merge(merged, row.attributes)
+            for one in sorted(held.data, key=lambda one: one['name']):
+                merged = _merge(merged, one['attributes'])
             return _merge(merged, user.attributes)
         user.group_attributes = group_attributes

@@ -109,4 +109,6 @@ def _pending(data):
     user = {'pk': None, 'username': '', 'name': '', 'email': '', 'attributes': {}, 'is_active': True,
             'is_superuser': False, '_all': [], '_authenticators': [], '_usable': None}
     user.update(data)
-    return _user(user)
+    made = _user(user)
+    _fill(made, data)
+    return made
