@@ -5,7 +5,12 @@ use prost::Message as _;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["bindery/v1/bundle.proto", "bindery/v1/resource.proto", "bindery/v1/decision.proto"];
+    let files = [
+        "bindery/v1/bundle.proto",
+        "bindery/v1/resource.proto",
+        "bindery/v1/decision.proto",
+        "bindery/v1/evaluator.proto",
+    ];
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);

@@ -113,6 +113,7 @@ fn cel(criterion: &mut Criterion) {
     let user = user();
     let person = Person {
         anonymous: false,
+        id: "",
         username: &user.username,
         name: &user.name,
         email: &user.email,
@@ -160,6 +161,7 @@ fn cel_stopped(criterion: &mut Criterion) {
     let attributes = Value::Null;
     let person = Person {
         anonymous: true,
+        id: "",
         username: "",
         name: "",
         email: "",

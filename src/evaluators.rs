@@ -7,17 +7,20 @@ mod breaches;
 mod directory;
 mod passwords;
 pub mod python;
+mod remote;
 
 pub use breaches::BreachSource;
+pub use remote::RemoteOptions;
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Question, Subject, User, Value};
-use crate::policy::python::{Call, Outcome, Scene, user_object};
-use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Verdict, World as _};
+use crate::policy::python::{Call, Outcome, user_object};
+use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
 use monty_types::MontyObject as Object;
 use passwords::Passwords;
 use python::{Answers, Python, PythonOptions, Runner};
+use remote::Remote;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -29,13 +32,17 @@ use tokio::time::Instant;
 const NO_BREACHES: &str = "there is nowhere to look breached passwords up; set --hibp-directory or --hibp-url, or \
                            switch check_have_i_been_pwned off";
 
-/// Sees deferred policies through. The default has nothing outside to turn to; policies that need something error and
-/// say so.
+/// A remote call ends by itself at its deadline, and says best what it waited for. It is given up only this much later.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Sees deferred policies through. The default has nothing outside to turn to but remote evaluators; policies that need
+/// something else error and say so.
 #[derive(Debug, Default)]
 pub struct Evaluators {
     python: Option<Python>,
     breaches: Option<BreachSource>,
     passwords: Passwords,
+    remote: Remote,
 }
 
 impl Evaluators {
@@ -53,11 +60,19 @@ impl Evaluators {
         self
     }
 
+    /// Asks remote evaluators within these bounds instead of the default ones.
+    #[must_use]
+    pub fn with_remote(mut self, options: RemoteOptions) -> Self {
+        self.remote = Remote::new(options);
+        self
+    }
+
     /// Sees one deferred policy through, at most until its timeout after `start`.
     pub async fn settle(&self, snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
         let deadline = start + timeout;
-        let verdict = tokio::time::timeout_at(deadline, self.run(snapshot, deferred, deadline)).await;
+        let end = patience(&deferred, deadline);
+        let verdict = tokio::time::timeout_at(end, self.run(snapshot, deferred, deadline)).await;
         let verdict = verdict.unwrap_or_else(|_| timed_out(timeout));
         Answered { target, row, called, verdict }
     }
@@ -75,6 +90,7 @@ impl Evaluators {
                 None => Verdict::error(NO_BREACHES),
             },
             Deferred::Reuse(reuse) => self.passwords.compare(*reuse).await,
+            Deferred::Remote(call) => self.remote.ask(*call, deadline).await,
         }
     }
 
@@ -94,6 +110,7 @@ impl Evaluators {
         let scene = Scene {
             context: question.context.clone(),
             anonymous: person.anonymous,
+            id: person.id.into(),
             username: person.username.into(),
             name: person.name.into(),
             email: person.email.into(),
@@ -114,6 +131,7 @@ impl Evaluators {
                 Evaluation::Deferred(Deferred::Called(deferred)) => (true, *deferred),
                 Evaluation::Deferred(deferred) => (false, deferred),
             };
+            let end = patience(&deferred, deadline);
             let work = async {
                 match deferred {
                     Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
@@ -123,7 +141,7 @@ impl Evaluators {
                     }
                 }
             };
-            let outcome = tokio::time::timeout_at(deadline, work)
+            let outcome = tokio::time::timeout_at(end, work)
                 .await
                 .unwrap_or_else(|_| Outcome { verdict: timed_out(timeout), raw: Value::Null });
             if !called {
@@ -155,6 +173,14 @@ pub struct Trial {
     pub steps: Option<u64>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// When something deferred is given up.
+fn patience(deferred: &Deferred, deadline: Instant) -> Instant {
+    match deferred {
+        Deferred::Remote(_) => deadline + GRACE,
+        _ => deadline,
+    }
 }
 
 fn timed_out(timeout: Duration) -> Verdict {

@@ -11,13 +11,16 @@ mod geoip;
 mod password;
 mod password_expiry;
 pub mod python;
+pub mod remote;
 mod report;
 mod reputation;
+mod scene;
 mod secret;
 mod unique_password;
 
 pub use password::Breaches;
 pub use report::Report;
+pub use scene::Scene;
 pub use secret::Secret;
 pub use unique_password::Reuse;
 
@@ -37,6 +40,8 @@ pub const MAX_CALL_DEPTH: usize = 10;
 pub struct Person<'a> {
     /// Nobody is signed in; the rest is provisional.
     pub anonymous: bool,
+    /// The id that the caller gave somebody whom the directory does not know; empty: none.
+    pub id: &'a str,
     /// The username; empty: none.
     pub username: &'a str,
     /// The display name; empty: none.
@@ -231,6 +236,8 @@ pub enum Deferred {
     Called(Box<Deferred>),
     /// Run a program in Python.
     Python(Box<python::Call>),
+    /// Ask another process.
+    Remote(Box<remote::Call>),
 }
 
 /// Why a policy cannot be compiled.
@@ -257,13 +264,14 @@ enum Kind {
     Password(password::Password),
     Reputation(crate::model::Reputation),
     Python(Box<python::Program>),
+    Remote(remote::Remote),
     UniquePassword(crate::model::UniquePassword),
     /// Always errors with this text, so that the binding's failure result decides.
     Broken(Box<str>),
 }
 
 impl Compiled {
-    /// Compiles a policy. A kind that cannot be evaluated yet compiles to one that errors with a text saying so.
+    /// Compiles a policy. One of a kind that is not known compiles to one that errors with a text saying so.
     ///
     /// # Errors
     /// When a field has a value that the kind does not allow.
@@ -291,16 +299,10 @@ impl Compiled {
                 }
                 ExpressionLanguage::Cel => Kind::Cel(cel::Cel::new(&config.source)?),
             },
+            PolicyKind::Remote(config) => Kind::Remote(remote::Remote::new(config)?),
             PolicyKind::UniquePassword(config) => Kind::UniquePassword(config.clone()),
             PolicyKind::Unsupported(kind) => Kind::Broken(
                 format!("policy `{name}` is of kind `{kind}`, which bindery does not know").into(),
-            ),
-            other => Kind::Broken(
-                format!(
-                    "policy `{name}` is of kind `{}`, which this version does not evaluate",
-                    other.name()
-                )
-                .into(),
             ),
         }))
     }
@@ -310,6 +312,7 @@ impl Compiled {
         match &self.0 {
             Kind::Conditional(policy) => policy.changes_context(),
             Kind::Python(program) => program.changes_context(),
+            Kind::Remote(policy) => policy.changes_context(),
             _ => false,
         }
     }
@@ -345,6 +348,7 @@ impl Compiled {
             Kind::Password(policy) => return policy.evaluate(input),
             Kind::Reputation(config) => reputation::evaluate(config, input),
             Kind::Python(program) => return program.evaluate(input),
+            Kind::Remote(policy) => return policy.evaluate(input),
             Kind::UniquePassword(config) => return unique_password::evaluate(config, input),
             Kind::Broken(text) => Verdict::error(text.clone()),
         })
@@ -400,6 +404,7 @@ pub(crate) mod tests {
     /// Somebody who is signed in and not in the directory.
     pub(crate) const ALICE: Person<'static> = Person {
         anonymous: false,
+        id: "",
         username: "alice",
         name: "Alice Example",
         email: "alice@example.com",

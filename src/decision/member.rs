@@ -57,6 +57,7 @@ impl Member<'_> {
         match self.user.as_deref() {
             Some(user) => Person {
                 anonymous: false,
+                id: "",
                 username: &user.username,
                 name: &user.name,
                 email: &user.email,
@@ -66,6 +67,7 @@ impl Member<'_> {
             },
             None => Person {
                 anonymous: self.anonymous,
+                id: claimed.user_id.as_deref().unwrap_or_default(),
                 username: claimed.username.as_deref().unwrap_or_default(),
                 name: claimed.name.as_deref().unwrap_or_default(),
                 email: claimed.email.as_deref().unwrap_or_default(),

@@ -225,4 +225,6 @@ pub struct Remote {
     pub address: Box<str>,
     /// Name of the policy there.
     pub policy: Box<str>,
+    /// Whether the changed context in its answers is taken over.
+    pub may_change_context: bool,
 }

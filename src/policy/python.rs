@@ -10,7 +10,6 @@ mod modules;
 mod needs;
 mod outcome;
 mod rewrite;
-mod scene;
 mod script;
 
 pub use input::{object_of, user_object, value_of};
@@ -18,10 +17,9 @@ pub use modules::refusal;
 pub use needs::Needs;
 pub use outcome::{Outcome, verdict};
 pub use rewrite::Finding;
-pub use scene::Scene;
 pub use script::Variant;
 
-use super::{Deferred, Evaluation, Input, Verdict};
+use super::{Deferred, Evaluation, Input, Scene, Verdict};
 use rewrite::Reading;
 use ruff_python_parser::parse_module;
 use std::collections::BTreeSet;

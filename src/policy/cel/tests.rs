@@ -128,6 +128,7 @@ impl Everything {
     fn person(&self) -> Person<'_> {
         Person {
             anonymous: false,
+            id: "",
             username: &self.user.username,
             name: &self.user.name,
             email: &self.user.email,
@@ -180,6 +181,7 @@ impl crate::policy::Groups for Staff {
 
 const NOBODY: Person<'static> = Person {
     anonymous: true,
+    id: "",
     username: "",
     name: "",
     email: "",

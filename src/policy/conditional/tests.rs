@@ -181,6 +181,7 @@ impl Setting {
         let person = match &self.user {
             Some(user) => Person {
                 anonymous: self.anonymous,
+                id: "",
                 username: &user.username,
                 name: &user.name,
                 email: &user.email,
@@ -190,6 +191,7 @@ impl Setting {
             },
             None => Person {
                 anonymous: self.anonymous,
+                id: "",
                 username: "claimed",
                 name: "",
                 email: "",

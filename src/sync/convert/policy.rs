@@ -56,9 +56,14 @@ fn kind_of(fields: &mut Fields, kind: v1::policy::Kind, name: &str) -> Checked<P
         }),
         Kind::Conditional(config) => PolicyKind::Conditional(conditional(fields, config)?),
         Kind::Remote(config) => {
-            let policy = fields.label("remote.policy", or(&config.policy, name));
+            // The policy's own name is checked where it stands.
+            let policy = match config.policy.as_str() {
+                "" => Some(name.into()),
+                policy => fields.name("remote.policy", policy),
+            };
             let address = fields.name("remote.address", &config.address);
-            PolicyKind::Remote(Remote { address: address?, policy: policy? })
+            let may_change_context = config.may_change_context;
+            PolicyKind::Remote(Remote { address: address?, policy: policy?, may_change_context })
         }
         Kind::Unsupported(config) => PolicyKind::Unsupported(fields.label("unsupported.kind", config.kind)?),
     })

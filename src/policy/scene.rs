@@ -1,18 +1,20 @@
-//! Where a program is run from, kept while it runs.
+//! What a policy sees, kept while something outside decides.
 //!
-//! Must not know: what the program makes of it.
+//! Must not know: what is made of it there.
 
+use super::{Groups, Input, Person};
 use crate::model::{Context, Group, Target, User, Value};
-use crate::policy::{Groups, Input, Person};
 use std::sync::Arc;
 
-/// Where a program is run from, kept for the policies that it calls and the users that it looks up.
+/// What a policy sees: of a program in Python, for the policies that it calls; of a remote policy, to be sent there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// The context.
     pub context: Context,
     /// Who it is about, if the directory does not know.
     pub anonymous: bool,
+    /// The id, if the directory does not know; empty: none.
+    pub id: Box<str>,
     /// The username; empty: none.
     pub username: Box<str>,
     /// The display name; empty: none.
@@ -37,6 +39,7 @@ impl Scene {
         Self {
             context: input.context.clone(),
             anonymous: person.anonymous,
+            id: person.id.into(),
             username: person.username.into(),
             name: person.name.into(),
             email: person.email.into(),
@@ -52,6 +55,7 @@ impl Scene {
     pub fn person(&self) -> Person<'_> {
         Person {
             anonymous: self.anonymous,
+            id: &self.id,
             username: &self.username,
             name: &self.name,
             email: &self.email,
