@@ -17,10 +17,11 @@ pub(crate) fn of_this_process() -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // One that has ended and was not waited for yet has no memory and is none.
+        // One that has ended with all of its threads and was not waited for yet has no memory and is none.
         let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else { continue };
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        if field("PPid:") == Some(&own) && field("State:").is_some_and(|state| !state.starts_with('Z')) {
+        let ended = field("State:").is_none_or(|state| state.starts_with('Z'));
+        if field("PPid:") == Some(&own) && !(ended && field("Threads:") == Some("1")) {
             found.push(id);
         }
     }

@@ -256,6 +256,8 @@ fn describe(error: &MontyException) -> Verdict {
         super::TOO_SLOW.to_owned()
     } else if text.starts_with("memory limit exceeded") {
         super::TOO_LARGE.to_owned()
+    } else if text.trim().is_empty() {
+        format!("the policy raised {} and said nothing", error.exc_type())
     } else {
         text.to_owned()
     })

@@ -32,8 +32,8 @@ pub fn verdict(result: Object) -> Outcome {
         Object::Dict(_) => value_of(object).map(Some),
         _ => Ok(None),
     };
-    let (values, attributes, raw) = match (plain(&context), plain(&attributes), value_of(&raw)) {
-        (Ok(values), Ok(attributes), Ok(raw)) => (values, attributes, raw),
+    let (values, attributes, plain_raw) = match (plain(&context), plain(&attributes), value_of(&raw)) {
+        (Ok(values), Ok(attributes), Ok(plain_raw)) => (values, attributes, plain_raw),
         (Err(much), ..) | (_, Err(much), _) | (.., Err(much)) => {
             return Outcome { verdict: Verdict::error(much.to_string()), raw: Value::Null };
         }
@@ -46,11 +46,16 @@ pub fn verdict(result: Object) -> Outcome {
                 Object::List(messages) => messages.iter().take(MAX_MESSAGES).map(message).collect(),
                 _ => Vec::new(),
             };
-            Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw }
+            Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: plain_raw }
         }
         // Messages given before an error are lost; what was changed is not.
         (Object::Bool(false), Object::String(text)) => {
-            let text = cut(&text);
+            let text = match &raw {
+                Object::String(kind) if text.trim().is_empty() => {
+                    format!("the policy raised {kind} and said nothing").into()
+                }
+                _ => cut(&text),
+            };
             Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
         }
         _ => broken(),
