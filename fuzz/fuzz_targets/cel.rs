@@ -1,9 +1,8 @@
 //! Any text as a rule in CEL: compiling and evaluating never panics.
 #![no_main]
 
-mod question;
-
 use bindery::model::ExpressionLanguage;
+use bindery_fuzz::question;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|source: &str| {

@@ -1,10 +1,9 @@
 //! Any JSON as a conditional program: compiling and evaluating never panics.
 #![no_main]
 
-mod question;
-
 use bindery::model::{Conditional, MissingBehavior, PolicyKind};
 use bindery::proto::v1::ConditionalPolicy;
+use bindery_fuzz::question;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

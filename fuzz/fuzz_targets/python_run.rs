@@ -1,74 +1,67 @@
-//! Any text as an expression in Python, run: whatever it does, an answer comes, and the next question is answered right.
+//! Bodies that run, on a thread of this process: as text, and made of statements over the names of the scope. Each has
+//! to give a verdict, with a text when it is an error, within bounds.
+
 #![no_main]
 
-mod question;
-
-use bindery::api::ask::trial;
+use arbitrary::{Arbitrary, Result, Unstructured};
+use bindery::decision::{TargetKey, Waiting};
 use bindery::evaluators::Evaluators;
 use bindery::evaluators::python::{Isolation, PythonOptions};
-use bindery::model::Timestamp;
-use bindery::proto::v1;
-use bindery::proto::v1::resource::Resource as R;
+use bindery::policy::{Compiled, Deferred, Evaluation};
 use bindery::store::{Settings, Store};
-use bindery::sync::apply::{Update, apply};
+use bindery_fuzz::program::Program;
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
-struct Here {
-    runtime: Runtime,
-    evaluators: Evaluators,
+/// The first byte says which way the rest is read, so that seeds can be plain text.
+#[derive(Debug)]
+struct Body(String);
+
+impl<'a> Arbitrary<'a> for Body {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
+        if bytes.peek_bytes(1).is_some_and(|first| first[0] >= 128) {
+            bytes.bytes(1)?;
+            return Ok(Self(Program::arbitrary(bytes)?.0));
+        }
+        let rest = bytes.bytes(bytes.len())?;
+        std::str::from_utf8(rest).map(|text| Self(text.to_owned())).map_err(|_| arbitrary::Error::IncorrectFormat)
+    }
 }
 
-static HERE: LazyLock<Here> = LazyLock::new(|| {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let evaluators = {
-        let _inside = runtime.enter();
-        let options = PythonOptions::new(Isolation::Thread);
-        Evaluators::default().with_python(PythonOptions { limit: Duration::from_millis(200), ..options })
-    };
-    Here { runtime, evaluators }
-});
+struct Server {
+    runtime: Runtime,
+    evaluators: Evaluators,
+    store: Store,
+}
 
-fuzz_target!(|source: &str| {
-    let expression = |source: &str| {
-        let source = source.to_owned();
-        Some(v1::policy::Kind::Expression(v1::ExpressionPolicy { source, ..Default::default() }))
-    };
-    let policy = |name: &str, source: &str| v1::Resource {
-        resource: Some(R::Policy(v1::Policy { name: name.into(), kind: expression(source), ..Default::default() })),
-    };
-    let store = Store::new(Settings::default());
-    let honest = "return context.get('n') is None and request.user.username == 'ada'";
-    let resources = vec![policy("fuzzed", source), policy("honest", honest)];
-    if apply(&store, Update::Replace(resources)).is_err() {
-        return;
-    }
-    let target = v1::target_ref::Target::Application("a".into());
-    let request = v1::CheckRequest {
-        target: Some(v1::TargetRef { target: Some(target) }),
-        subject: Some(v1::Subject { username: "ada".into(), ..Default::default() }),
-        context: Some(v1::Context {
-            client_ip: "10.1.2.3".into(),
-            http: Some(v1::HttpRequest { method: "GET".into(), ..Default::default() }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let snapshot = store.load();
-    for name in ["fuzzed", "honest"] {
-        let trial = trial(
-            &snapshot,
-            &HERE.evaluators,
-            name,
-            request.clone(),
-            Duration::from_secs(5),
-            Timestamp::new(1_780_315_200, 0),
-        );
-        let said = HERE.runtime.block_on(trial).expect("an answer");
-        if name == "honest" {
-            assert_eq!(said.verdict.result, Ok(true), "{source:?}");
+thread_local! {
+    static SERVER: Server = {
+        let mut options = PythonOptions::new(Isolation::Thread);
+        options.limit = Duration::from_millis(20);
+        options.memory = 16 << 20;
+        Server {
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            evaluators: Evaluators::default().with_python(options),
+            store: Store::new(Settings::default()),
         }
-    }
+    };
+}
+
+fuzz_target!(|body: Body| {
+    let compiled = Compiled::new(&bindery_fuzz::expression(&body.0)).unwrap();
+    let Evaluation::Deferred(deferred) = bindery_fuzz::evaluate(&compiled) else { return };
+    assert!(matches!(deferred, Deferred::Python(_)));
+    SERVER.with(|server| {
+        let timeout = Duration::from_secs(30);
+        let waiting = Waiting { target: TargetKey(0), row: 0, called: false, deferred, timeout };
+        let snapshot = server.store.load();
+        let settled = server.evaluators.settle(&snapshot, waiting, Instant::now());
+        let verdict = server.runtime.block_on(settled).verdict;
+        assert!(verdict.messages.len() <= 100);
+        if let Err(text) = verdict.result {
+            assert!(!text.trim().is_empty(), "an error without a text from {:?}", body.0);
+        }
+    });
 });

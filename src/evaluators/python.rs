@@ -5,6 +5,8 @@
 //! program at a time; so others find a worker. One that does not end at its deadline has its worker ended.
 
 mod host;
+mod memory;
+mod plain;
 mod wire;
 mod worker;
 
@@ -23,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -36,13 +38,16 @@ use wire::{Ask, FromWorker, Run, ToWorker};
 const TOO_SLOW: &str = "the policy ran longer than its timeout or the server's limit; make it faster";
 /// The text of the error of a program that wanted too much memory.
 const TOO_LARGE: &str = "the policy needs more memory than the server's limit; make it smaller";
+/// The text of the error of a program whose input does not fit into a frame.
+const NO_ROOM: &str = "the question with its context is larger than a policy in Python can take; send less";
 /// The text of the error of a program whose worker died.
 const DIED: &str = "the policy took the interpreter down, most likely by its use of memory or by deep recursion; make it smaller";
 /// How long most programs take at most. One that takes longer gives its place back.
 const SHORT: Duration = Duration::from_millis(25);
 /// How long a program that took longer is kept from more than one worker.
 const SUSPICION: Duration = Duration::from_secs(60);
-/// How long an abandoned worker may take to come to its own end before it is ended.
+/// How long a program may take after its time is up before its worker is ended: some of what the interpreter does it
+/// does in one piece, without a look at the clock.
 const GRACE: Duration = Duration::from_millis(250);
 /// A worker is replaced after this many programs, so that what leaks does not add up.
 const MAX_RUNS: u32 = 100_000;
@@ -105,6 +110,8 @@ struct Shared {
     options: PythonOptions,
     /// Workers with nothing to do. A lock, since it is held for a push or a pop.
     idle: Mutex<Vec<Worker>>,
+    /// The same, of those that stand back: a process cannot undo that.
+    idle_beside: Mutex<Vec<Worker>>,
     places: Arc<Semaphore>,
     /// For programs that take long.
     overtime: Arc<Semaphore>,
@@ -122,17 +129,26 @@ struct Suspect {
 struct Worker {
     frames: Framed<UnixStream, LengthDelimitedCodec>,
     /// Ends with this value.
-    _child: Option<Child>,
+    child: Option<Child>,
     known: HashSet<u64>,
     runs: u32,
+    /// Whether it stands back behind what else the machine has to do.
+    beside: bool,
+    /// How many programs have begun on it and not come to their end.
+    open: u32,
+    /// For how long its programs may still keep it busy.
+    left: Duration,
+    /// It is not to be used again.
+    spent: bool,
 }
 
 impl Python {
     /// A pool that starts workers when they are needed.
     pub fn new(options: PythonOptions) -> Self {
         let places = || Arc::new(Semaphore::new(options.workers.max(1)));
-        let (idle, suspects) = (Mutex::default(), DashMap::new());
-        Self { shared: Arc::new(Shared { places: places(), overtime: places(), idle, suspects, options }) }
+        let (idle, idle_beside, suspects) = (Mutex::default(), Mutex::default(), DashMap::new());
+        let (places, overtime) = (places(), places());
+        Self { shared: Arc::new(Shared { places, overtime, idle, idle_beside, suspects, options }) }
     }
 
     /// Runs a program until its end, or `deadline`. Whoever drops this future early leaves the worker to come to its end
@@ -141,22 +157,24 @@ impl Python {
         let broken = |text: String| Outcome { verdict: Verdict::error(text), raw: Value::Null };
         let shared = &self.shared;
         let key = call.script.key;
-        // One that took long before waits for its turn, and not among the others.
+        // One that took long before waits for its turn, and not among the others: it never takes a place of theirs.
         let turn = match shared.turn(key) {
             Some(turn) => turn.acquire_owned().await.ok(),
             None => None,
         };
-        let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
+        let beside = turn.is_some();
+        let places = if beside { &shared.overtime } else { &shared.places };
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
             return broken("the sidecar is shutting down".to_owned());
         };
-        let worker = match shared.take() {
+        let worker = match shared.take(beside) {
             Ok(worker) => worker,
             Err(error) => return broken(format!("no Python worker could be started: {error}")),
         };
         let mut lease = Lease { shared, worker: Some(worker), place: Some(place), turn, done: false };
         let Some(worker) = lease.worker.as_mut() else { return broken(DIED.to_owned()) };
-        let limit = shared.options.limit;
-        let mut runner = Runner { worker, deadline, limit, depth: 0, answers };
+        worker.left = shared.options.limit;
+        let mut runner = Runner { worker, deadline, depth: 0, answers };
         let outcome = {
             let work = runner.run(call);
             tokio::pin!(work);
@@ -165,8 +183,8 @@ impl Python {
                 () = tokio::time::sleep(SHORT) => {
                     shared.suspect(key);
                     // Beside the pool, if there is room; its place is for others then.
-                    if let Ok(beside) = Arc::clone(&shared.overtime).try_acquire_owned() {
-                        lease.place = Some(beside);
+                    if !beside && let Ok(room) = Arc::clone(&shared.overtime).try_acquire_owned() {
+                        lease.place = Some(room);
                     }
                     work.await
                 }
@@ -177,25 +195,44 @@ impl Python {
                 lease.done = true;
                 outcome
             }
-            Err(_) => {
+            Err(error) => {
                 lease.worker = None;
-                broken(DIED.to_owned())
+                let text = match error.kind() {
+                    io::ErrorKind::TimedOut => TOO_SLOW,
+                    io::ErrorKind::InvalidInput => NO_ROOM,
+                    _ => DIED,
+                };
+                broken(text.to_owned())
             }
         }
     }
 }
 
 impl Shared {
+    fn idle(&self, beside: bool) -> MutexGuard<'_, Vec<Worker>> {
+        let idle = if beside { &self.idle_beside } else { &self.idle };
+        idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A worker with nothing to do, or a new one.
-    fn take(&self) -> io::Result<Worker> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| Worker::start(&self.options), Ok)
+    fn take(&self, beside: bool) -> io::Result<Worker> {
+        loop {
+            let Some(mut worker) = self.idle(beside).pop() else { break };
+            if worker.lives() {
+                return Ok(worker);
+            }
+        }
+        Worker::start(&self.options, beside)
     }
 
     fn give_back(&self, mut worker: Worker) {
         worker.runs += 1;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if worker.runs < MAX_RUNS && idle.len() < self.options.workers {
+        // One with a program that has begun and not ended would run the next one inside of that.
+        if worker.spent || worker.open > 0 || worker.runs >= MAX_RUNS {
+            return;
+        }
+        let mut idle = self.idle(worker.beside);
+        if idle.len() < self.options.workers.max(1) {
             idle.push(worker);
         }
     }
@@ -233,12 +270,15 @@ impl Drop for Lease<'_> {
             return;
         }
         // Nobody waits any more. Its own limit ends the program about now; a worker that goes on is ended. Until then it
-        // keeps its place.
+        // keeps its place. One that is inside of a called program comes to no end, since nobody answers it.
+        if worker.open != 1 {
+            return;
+        }
         let (shared, place, turn) = (Arc::clone(self.shared), self.place.take(), self.turn.take());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let ended = tokio::time::timeout(GRACE, worker.read()).await;
-            if matches!(ended, Ok(Ok(FromWorker::Done(_)))) {
+            worker.left = Duration::ZERO;
+            if let Ok(FromWorker::Done { .. }) = worker.read().await {
                 shared.give_back(worker);
             }
             drop((place, turn));
@@ -250,7 +290,6 @@ impl Drop for Lease<'_> {
 pub(super) struct Runner<'a> {
     worker: &'a mut Worker,
     deadline: Instant,
-    limit: Duration,
     depth: usize,
     answers: &'a dyn Answers,
 }
@@ -258,21 +297,22 @@ pub(super) struct Runner<'a> {
 impl Runner<'_> {
     /// Runs a program, and what it calls. The error says that the worker is of no use any more.
     pub(super) async fn run(&mut self, call: &Call) -> io::Result<Outcome> {
-        let limit = self.deadline.saturating_duration_since(Instant::now()).min(self.limit);
+        // What a program calls runs on its time.
+        let limit = self.deadline.saturating_duration_since(Instant::now()).min(self.worker.left);
         if self.depth > MAX_NESTING {
             let text = format!("policies call each other more than {MAX_NESTING} deep; break the loop");
             return Ok(Outcome { verdict: Verdict::error(text), raw: Value::Null });
         }
         let key = call.script.key;
-        let asks = call.asks;
-        let mut run = Run { key, script: None, input: call.input.clone(), limit, asks };
+        let (asks, beside) = (call.asks, self.worker.beside);
+        let mut run = Run { key, script: None, input: call.input.clone(), limit, asks, beside };
         if self.worker.known.insert(key) {
             run.script = Some((call.script.name.to_string(), call.script.text.clone()));
         }
         self.worker.write(&ToWorker::Run(run)).await?;
         loop {
             match self.worker.read().await? {
-                FromWorker::Done(said) => {
+                FromWorker::Done { said, .. } => {
                     let mut outcome = Outcome::from(said);
                     if !call.changes {
                         outcome.verdict.changes = None;
@@ -281,18 +321,17 @@ impl Runner<'_> {
                 }
                 FromWorker::Unknown => {
                     let script = Some((call.script.name.to_string(), call.script.text.clone()));
-                    let run = Run { key, script, input: call.input.clone(), limit, asks };
+                    let run = Run { key, script, input: call.input.clone(), limit, asks, beside };
                     self.worker.write(&ToWorker::Run(run)).await?;
                 }
                 FromWorker::Ask(Ask::Users(filters)) => {
-                    let answer = self.answers.users(&filters);
+                    let answer = self.answers.users(&filters.0);
                     self.worker.write(&ToWorker::Answer(answer)).await?;
                 }
                 FromWorker::Ask(Ask::Policy { name, values, attributes }) => {
-                    let (answers, deadline, limit) = (self.answers, self.deadline, self.limit);
-                    let depth = self.depth + 1;
-                    let mut inner = Runner { worker: self.worker, deadline, limit, depth, answers };
-                    let found = answers.policy(&name, values, attributes, &mut inner).await?;
+                    let (answers, deadline, depth) = (self.answers, self.deadline, self.depth + 1);
+                    let mut inner = Runner { worker: self.worker, deadline, depth, answers };
+                    let found = answers.policy(&name, values.0, attributes.0, &mut inner).await?;
                     self.worker.write(&ToWorker::Answer(answer(found))).await?;
                 }
             }
@@ -318,7 +357,7 @@ fn answer(found: Option<Outcome>) -> Object {
 }
 
 impl Worker {
-    fn start(options: &PythonOptions) -> io::Result<Self> {
+    fn start(options: &PythonOptions, beside: bool) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let child = match &options.isolation {
             Isolation::Thread => {
@@ -343,16 +382,38 @@ impl Worker {
         ours.set_nonblocking(true)?;
         let codec = LengthDelimitedCodec::builder().max_frame_length(wire::MAX_FRAME).new_codec();
         let frames = Framed::new(UnixStream::from_std(ours)?, codec);
-        Ok(Self { frames, _child: child, known: HashSet::new(), runs: 0 })
+        let (known, left) = (HashSet::new(), Duration::ZERO);
+        Ok(Self { frames, child, known, runs: 0, beside, open: 0, left, spent: false })
+    }
+
+    /// Whether its process, if it has one, is still there. Something else may have ended it.
+    fn lives(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     async fn write(&mut self, message: &ToWorker) -> io::Result<()> {
         let frame = postcard::to_stdvec(message).map_err(io::Error::other)?;
+        self.open += u32::from(matches!(message, ToWorker::Run(_)));
         self.frames.send(Bytes::from(frame)).await
     }
 
+    /// Waits for what the worker says next, at most for what is left of its time and a little more.
     async fn read(&mut self) -> io::Result<FromWorker> {
-        let frame: BytesMut = self.frames.next().await.ok_or(io::ErrorKind::UnexpectedEof)??;
-        postcard::from_bytes(&frame).map_err(io::Error::other)
+        let start = Instant::now();
+        let frame = tokio::time::timeout(self.left + GRACE, self.frames.next()).await;
+        self.left = self.left.saturating_sub(start.elapsed());
+        let frame: BytesMut = frame?.ok_or(io::ErrorKind::UnexpectedEof)??;
+        let message = wire::decode(&frame)?;
+        self.open = self.open.saturating_sub(u32::from(!matches!(message, FromWorker::Ask(_))));
+        if let FromWorker::Done { spent, .. } = message {
+            self.spent |= spent;
+        }
+        Ok(message)
     }
+}
+
+/// Reads what a worker could send, for the fuzzer. Whether it was a message.
+#[cfg(fuzzing)]
+pub fn read_frame(frame: &[u8]) -> bool {
+    matches!(wire::decode(frame), Ok(FromWorker::Done { said, .. }) if Outcome::from(said).verdict.result.is_ok())
 }

@@ -12,10 +12,10 @@ mod outcome;
 mod rewrite;
 mod script;
 
-pub use input::{object_of, user_object, value_of};
+pub use input::{MAX_DEPTH, MAX_VALUES, TooMuch, object_of, user_object, value_of};
 pub use modules::refusal;
 pub use needs::Needs;
-pub use outcome::{Outcome, verdict};
+pub use outcome::{MAX_MESSAGES, Outcome, verdict};
 pub use rewrite::Finding;
 pub use script::Variant;
 
@@ -32,6 +32,8 @@ pub const MAX_SOURCE: usize = 64 * 1024;
 /// What a body becomes before it can run.
 const HEAD: &str = "def _body():\n";
 const INDENT: &str = "    ";
+
+const UNREADABLE: &str = "the interpreter cannot read the expression; write it in a simpler way";
 
 /// A program that is ready to be run.
 #[derive(Debug)]
@@ -123,6 +125,7 @@ impl Program {
         let Some(ruff_python_ast::Stmt::FunctionDef(function)) = parsed.suite().first() else {
             return Err("the expression has no statement; it must return something".to_owned());
         };
+        is_body(parsed.suite())?;
         let mut reading = Reading::new(&whole, parsed.tokens(), &function.body);
         self.needs = reading.needs;
         self.changes = reading.changes;
@@ -134,6 +137,8 @@ impl Program {
             return Ok(());
         }
         let body = reading.rewritten();
+        // What was written anew must be the one function still, or a part of it would run outside of it.
+        is_body(parse_module(&body).map_err(|_| UNREADABLE)?.suite())?;
         self.body = body.strip_prefix(HEAD).unwrap_or(&body).to_owned();
         self.check()
     }
@@ -150,7 +155,7 @@ impl Program {
         match compiled {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(script.describe(&error)),
-            Err(_) => Err("the interpreter cannot read the expression; write it in a simpler way".to_owned()),
+            Err(_) => Err(UNREADABLE.to_owned()),
         }
     }
 
@@ -240,16 +245,46 @@ impl Script {
     }
 }
 
-/// A body as a function. Every line is indented, those of a text over several lines too, as authentik does it.
+/// Whether a module is one function and nothing else.
+fn is_body(module: &[ruff_python_ast::Stmt]) -> Result<(), &'static str> {
+    match module {
+        [ruff_python_ast::Stmt::FunctionDef(_)] => Ok(()),
+        _ => Err("a part of the expression stands outside of its body; indent it as the rest"),
+    }
+}
+
+/// A body as a function. Every line that is not blank is indented, those of a text over several lines too, as authentik
+/// does it.
+///
+/// A line ends wherever Python's texts say that one does. A carriage return alone ends one for the parser, too: what
+/// stands behind it would not belong to the body, if it was not indented.
 fn wrapped(source: &str) -> String {
     let mut whole = String::with_capacity(source.len() + source.len() / 8 + HEAD.len());
     whole.push_str(HEAD);
-    for line in source.lines() {
-        whole.push_str(INDENT);
+    let mut rest = source;
+    while !rest.is_empty() {
+        let end = rest.find(ends_line).unwrap_or(rest.len());
+        let width = match rest.get(end..) {
+            Some(end) if end.starts_with("\r\n") => 2,
+            Some(end) => end.chars().next().map_or(0, char::len_utf8),
+            None => 0,
+        };
+        let (line, behind) = rest.split_at_checked(end + width).unwrap_or((rest, ""));
+        if !line.trim().is_empty() {
+            whole.push_str(INDENT);
+        }
         whole.push_str(line);
-        whole.push('\n');
+        rest = behind;
     }
+    whole.push('\n');
     whole
+}
+
+const fn ends_line(letter: char) -> bool {
+    matches!(
+        letter,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 #[cfg(test)]

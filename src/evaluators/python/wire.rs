@@ -3,8 +3,8 @@
 //! A worker takes one program at a time. While it runs it may ask; the answer may be another program, which it runs
 //! before it goes on with the first.
 
-use crate::model::Value;
-use crate::policy::python::Outcome;
+use super::plain::{Plain, few};
+use crate::policy::python::{MAX_MESSAGES, Outcome};
 use crate::policy::{Changes, Verdict};
 use monty_types::MontyObject;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub(super) limit: Duration,
     /// Whether it may ask.
     pub(super) asks: bool,
+    /// Whether it takes long, and should stand back behind what else the machine has to do.
+    pub(super) beside: bool,
 }
 
 /// From a worker.
@@ -46,7 +48,12 @@ pub(super) enum FromWorker {
     /// It asks.
     Ask(Ask),
     /// It is done.
-    Done(Said),
+    Done {
+        /// What came of it.
+        said: Said,
+        /// The worker has grown and should run nothing any more.
+        spent: bool,
+    },
 }
 
 /// What a running program asks.
@@ -57,22 +64,23 @@ pub(super) enum Ask {
         /// Its name.
         name: String,
         /// The context as it is now.
-        values: Value,
+        values: Plain,
         /// The user's attributes as they are now.
-        attributes: Value,
+        attributes: Plain,
     },
     /// Users with these values.
-    Users(Value),
+    Users(Plain),
 }
 
 /// What a program said.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Said {
     result: Result<bool, String>,
+    #[serde(deserialize_with = "few::<MAX_MESSAGES, _, _>")]
     messages: Vec<String>,
-    values: Option<Value>,
-    attributes: Option<Value>,
-    raw: Value,
+    values: Option<Plain>,
+    attributes: Option<Plain>,
+    raw: Plain,
 }
 
 impl From<Outcome> for Said {
@@ -84,9 +92,9 @@ impl From<Outcome> for Said {
         Self {
             result: verdict.result.map_err(String::from),
             messages: verdict.messages.into_iter().map(String::from).collect(),
-            values,
-            attributes,
-            raw,
+            values: values.map(Plain),
+            attributes: attributes.map(Plain),
+            raw: Plain(raw),
         }
     }
 }
@@ -94,12 +102,18 @@ impl From<Outcome> for Said {
 impl From<Said> for Outcome {
     fn from(said: Said) -> Self {
         let Said { result, messages, values, attributes, raw } = said;
+        let (values, attributes) = (values.map(|it| it.0), attributes.map(|it| it.0));
         let changes =
             (values.is_some() || attributes.is_some()).then(|| Box::new(Changes { values, attributes }));
         let messages = messages.into_iter().map(Into::into).collect();
         let verdict = Verdict { result: result.map_err(Into::into), messages, valid_until: None, changes };
-        Self { verdict, raw }
+        Self { verdict, raw: raw.0 }
     }
+}
+
+/// Reads what a worker sent.
+pub(super) fn decode(frame: &[u8]) -> io::Result<FromWorker> {
+    postcard::from_bytes(frame).map_err(io::Error::other)
 }
 
 /// Reads one message; nothing at the end.

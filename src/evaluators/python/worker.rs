@@ -4,6 +4,8 @@
 //! know: the configuration, other workers.
 
 use super::host;
+use super::memory::Memory;
+use super::plain::Plain;
 use super::wire::{self, Ask, FromWorker, MAX_FRAME, Run, ToWorker};
 use crate::policy::Verdict;
 use crate::policy::python::{Outcome, Script, refusal, value_of, verdict};
@@ -25,6 +27,15 @@ const MAX_RECURSION: usize = 400;
 /// [`MAX_RECURSION`] fits well inside.
 const STACK: usize = 64 << 20;
 
+/// What the process itself may need beyond the programs' memory: between two looks at it, and to say what happened.
+const HEADROOM: u64 = 16 << 20;
+/// What a worker that stands back adds to its nice value.
+const NICE: i32 = 10;
+/// The longest name of a policy that is called.
+const MAX_NAME: usize = 1_024;
+const NO_NAME: &str =
+    "the policy calls another one by a name that is longer than any; name one that there is";
+
 /// Runs a worker over standard input and output until the input ends, with `memory` bytes for programs. For a process
 /// of its own: it gives up what it does not need, for good.
 ///
@@ -33,9 +44,10 @@ const STACK: usize = 64 << 20;
 pub fn main(memory: u64) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        let measured = Memory::start(memory)?;
         confine(memory)?;
         let (input, output) = (io::stdin().lock(), io::stdout().lock());
-        Worker::new(input, output, memory).serve()
+        Worker::new(input, output, memory, Some(measured)).serve()
     });
     thread.map_err(text)?.join().map_err(|_| "the interpreter failed".to_owned())?.map_err(text)
 }
@@ -45,7 +57,7 @@ pub(super) fn on_thread(stream: std::os::unix::net::UnixStream, memory: u64) -> 
     let input = stream.try_clone()?;
     let work = move || {
         // The server's end is gone, or it speaks nonsense: nobody is left to tell.
-        let _ended = Worker::new(input, stream, memory).serve();
+        let _ended = Worker::new(input, stream, memory, None).serve();
     };
     std::thread::Builder::new().name("python".to_owned()).stack_size(STACK).spawn(work).map(drop)
 }
@@ -54,13 +66,8 @@ pub(super) fn on_thread(stream: std::os::unix::net::UnixStream, memory: u64) -> 
 fn confine(memory: u64) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let most = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    // What the process has by now, which is not the programs' to use: the size of its address space.
-    let used = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages =
-        used.as_deref().and_then(|text| text.split(' ').next()).and_then(|text| text.parse::<u64>().ok());
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
-    let used = pages.map_or(256 << 20, |pages| pages * page);
-    setrlimit(Resource::As, most(used.saturating_add(memory)))?;
+    let ceiling = Memory::written()?.saturating_add(memory).saturating_add(HEADROOM);
+    setrlimit(Resource::Data, most(ceiling))?;
     setrlimit(Resource::Core, most(0))?;
     setrlimit(Resource::Fsize, most(0))?;
     setrlimit(Resource::Nofile, most(3))?;
@@ -72,7 +79,10 @@ struct Worker<R, W> {
     input: R,
     output: W,
     memory: usize,
+    /// What the process takes; nothing when it is not the worker's own.
+    measured: Option<Memory>,
     scripts: HashMap<u64, Compiled>,
+    stands_back: bool,
 }
 
 /// A compiled script. A run that may be interrupted uses its copy up, so that there is one in stock, made while nobody
@@ -86,9 +96,9 @@ struct Compiled {
 type Failed = Verdict;
 
 impl<R: Read, W: Write> Worker<R, W> {
-    fn new(input: R, output: W, memory: u64) -> Self {
+    fn new(input: R, output: W, memory: u64, measured: Option<Memory>) -> Self {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        Self { input, output, memory, scripts: HashMap::new() }
+        Self { input, output, memory, measured, scripts: HashMap::new(), stands_back: false }
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -102,7 +112,12 @@ impl<R: Read, W: Write> Worker<R, W> {
     }
 
     fn run(&mut self, run: Run) -> io::Result<()> {
-        let Run { key, script, input, limit, asks } = run;
+        let Run { key, script, input, limit, asks, beside } = run;
+        if beside && !self.stands_back {
+            self.stands_back = true;
+            // Others come first. It may not be allowed; then they share.
+            let _refused = rustix::process::setpriority_process(None, NICE);
+        }
         if let Some((name, text)) = script {
             if self.scripts.len() >= MAX_SCRIPTS {
                 self.scripts.clear();
@@ -128,6 +143,7 @@ impl<R: Read, W: Write> Worker<R, W> {
             gc_interval: None,
         };
         let tracker = ResourceTracker::new(limits);
+        let measuring = self.measured.as_ref().map(Memory::measure);
         let result = if asks {
             let program = program.stock.take().unwrap_or_else(|| program.script.clone());
             self.drive(program, input, tracker)?
@@ -136,6 +152,7 @@ impl<R: Read, W: Write> Worker<R, W> {
             let run = program.script.run(vec![input, host_function()], tracker, PrintWriter::Disabled);
             run.map_err(|error| describe(&error))
         };
+        drop(measuring);
         self.done(match result {
             Ok(result) => verdict(result),
             Err(verdict) => failed(verdict),
@@ -147,7 +164,8 @@ impl<R: Read, W: Write> Worker<R, W> {
     }
 
     fn done(&mut self, outcome: Outcome) -> io::Result<()> {
-        wire::write(&mut self.output, &FromWorker::Done(outcome.into()))
+        let spent = self.measured.as_ref().is_some_and(Memory::is_spent);
+        wire::write(&mut self.output, &FromWorker::Done { said: outcome.into(), spent })
     }
 
     /// Runs a program to its end, and answers what it asks.
@@ -179,14 +197,25 @@ impl<R: Read, W: Write> Worker<R, W> {
                             return Ok(Err(Verdict::error(refusal(name))));
                         }
                         ("policy", [Object::String(name), values, attributes]) => {
-                            let (values, attributes) = (value_of(values), value_of(attributes));
+                            let (values, attributes) = match (value_of(values), value_of(attributes)) {
+                                (Ok(values), Ok(attributes)) => (Plain(values), Plain(attributes)),
+                                (Err(much), _) | (_, Err(much)) => {
+                                    return Ok(Err(Verdict::error(much.to_string())));
+                                }
+                            };
+                            if name.len() > MAX_NAME {
+                                return Ok(Err(Verdict::error(NO_NAME)));
+                            }
                             let answer = self.ask(Ask::Policy { name: name.clone(), values, attributes })?;
                             call.resume(answer, PrintWriter::Disabled)
                         }
-                        ("users", [filters]) => {
-                            let answer = self.ask(Ask::Users(value_of(filters)))?;
-                            call.resume(answer, PrintWriter::Disabled)
-                        }
+                        ("users", [filters]) => match value_of(filters) {
+                            Ok(filters) => {
+                                let answer = self.ask(Ask::Users(Plain(filters)))?;
+                                call.resume(answer, PrintWriter::Disabled)
+                            }
+                            Err(much) => return Ok(Err(Verdict::error(much.to_string()))),
+                        },
                         (what, args) => match host::call(what, args) {
                             Ok(answer) => call.resume(answer, PrintWriter::Disabled),
                             Err(text) => {
@@ -250,6 +279,8 @@ fn describe(error: &MontyException) -> Verdict {
         super::TOO_SLOW.to_owned()
     } else if text.starts_with("memory limit exceeded") {
         super::TOO_LARGE.to_owned()
+    } else if text.trim().is_empty() {
+        format!("the policy raised {} and said nothing", error.exc_type())
     } else {
         text.to_owned()
     })

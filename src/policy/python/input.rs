@@ -7,6 +7,8 @@ use crate::model::{Application, Event, Group, Mode, TargetDetail, Timestamp, Use
 use crate::policy::Input;
 use chrono::{DateTime, Datelike as _, Timelike as _};
 use monty_types::{MontyDateTime, MontyObject as Object};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// What authentik takes for an address that it cannot tell.
@@ -82,48 +84,99 @@ pub fn object_of(value: &Value) -> Object {
     }
 }
 
-/// The deepest that a value may be which a program hands back.
-const MAX_DEPTH: usize = 31;
+/// The deepest that a value is which a program hands back; what lies deeper becomes nothing.
+pub const MAX_DEPTH: usize = 31;
+/// The most values that a program may hand back at once, as many as a question may bring.
+pub const MAX_VALUES: usize = 100_000;
+/// The most digits of a whole number that a program hands back.
+const MAX_DIGITS: u64 = 4_300;
+/// The most text that a program may hand back at once, in bytes.
+const MAX_TEXT: usize = 1 << 20;
 
-/// A value of the interpreter as a plain one: sets and tuples become lists, moments become texts, objects of the scope
-/// become maps of what they hold, and what cannot be told becomes nothing.
-pub fn value_of(object: &Object) -> Value {
-    convert(object, MAX_DEPTH)
-}
+/// A program hands back more than [`MAX_VALUES`] values or [`MAX_TEXT`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch;
 
-fn convert(object: &Object, room: usize) -> Value {
-    let Some(room) = room.checked_sub(1) else { return Value::Null };
-    let list = |items: &[Object]| Value::List(items.iter().map(|item| convert(item, room)).collect());
-    match object {
-        Object::Bool(value) => Value::Bool(*value),
-        #[expect(clippy::cast_precision_loss, reason = "numbers are doubles, as in JSON")]
-        Object::Int(value) => Value::Number(*value as f64),
-        Object::Float(value) if value.is_finite() => Value::Number(*value),
-        Object::String(value) => Value::String(value.as_str().into()),
-        Object::List(items) | Object::Tuple(items) | Object::Set(items) | Object::FrozenSet(items) => {
-            list(items)
-        }
-        Object::Dict(pairs) => map(pairs, room),
-        Object::ClassInstance(instance) => map(&instance.attrs, room),
-        Object::BigInt(_)
-        | Object::Date(_)
-        | Object::DateTime(_)
-        | Object::Time(_)
-        | Object::TimeDelta(_) => Value::String(object.to_string().into()),
-        _ => Value::Null,
+impl fmt::Display for TooMuch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "the policy hands back more than {MAX_VALUES} values or {MAX_TEXT} bytes of text in the context; leave less \
+             there"
+        )
     }
 }
 
-fn map(pairs: &monty_types::DictPairs, room: usize) -> Value {
-    let entry = |(key, value): &(Object, Object)| {
-        let key = match key {
-            Object::String(key) => key.clone(),
-            other => other.to_string(),
-        };
-        let hidden = key.starts_with('_') || matches!(value, Object::Function { .. } | Object::Repr(_));
-        (!hidden).then(|| (key.into(), convert(value, room)))
-    };
-    Value::Map(pairs.into_iter().filter_map(entry).collect())
+/// A value of the interpreter as a plain one: sets and tuples become lists, moments become texts, objects of the scope
+/// become maps of what they hold, and what cannot be told becomes nothing.
+///
+/// # Errors
+/// When there is too much of it.
+pub fn value_of(object: &Object) -> Result<Value, TooMuch> {
+    Converter { values: MAX_VALUES, text: MAX_TEXT }.convert(object, MAX_DEPTH)
+}
+
+/// What may still come.
+struct Converter {
+    values: usize,
+    text: usize,
+}
+
+impl Converter {
+    fn convert(&mut self, object: &Object, room: usize) -> Result<Value, TooMuch> {
+        let Some(room) = room.checked_sub(1) else { return Ok(Value::Null) };
+        self.values = self.values.checked_sub(1).ok_or(TooMuch)?;
+        Ok(match object {
+            Object::Bool(value) => Value::Bool(*value),
+            #[expect(clippy::cast_precision_loss, reason = "numbers are doubles, as in JSON")]
+            Object::Int(value) => Value::Number(*value as f64),
+            Object::Float(value) if value.is_finite() => Value::Number(*value),
+            Object::String(value) => Value::String(self.text(value)?),
+            Object::List(items) | Object::Tuple(items) | Object::Set(items) | Object::FrozenSet(items) => {
+                Value::List(items.iter().map(|item| self.convert(item, room)).collect::<Result<_, _>>()?)
+            }
+            Object::Dict(pairs) => self.map(pairs, room)?,
+            Object::ClassInstance(instance) => self.map(&instance.attrs, room)?,
+            Object::BigInt(_)
+            | Object::Date(_)
+            | Object::DateTime(_)
+            | Object::Time(_)
+            | Object::TimeDelta(_) => Value::String(self.shown(object)?),
+            _ => Value::Null,
+        })
+    }
+
+    fn map(&mut self, pairs: &monty_types::DictPairs, room: usize) -> Result<Value, TooMuch> {
+        let mut map = BTreeMap::new();
+        for (key, value) in pairs {
+            let hidden = |key: &str| {
+                key.starts_with('_') || matches!(value, Object::Function { .. } | Object::Repr(_))
+            };
+            let key = match key {
+                Object::String(key) if hidden(key) => continue,
+                Object::String(key) => self.text(key)?,
+                other => self.shown(other)?,
+            };
+            if !hidden(&key) {
+                map.insert(key, self.convert(value, room)?);
+            }
+        }
+        Ok(Value::Map(map))
+    }
+
+    fn text(&mut self, text: &str) -> Result<Box<str>, TooMuch> {
+        self.text = self.text.checked_sub(text.len()).ok_or(TooMuch)?;
+        Ok(text.into())
+    }
+
+    /// The text of something else. The digits of a number take time that grows with the square of their count, so one
+    /// that is too long is not written first.
+    fn shown(&mut self, object: &Object) -> Result<Box<str>, TooMuch> {
+        if matches!(object, Object::BigInt(number) if number.bits() > 4 * MAX_DIGITS) {
+            return Err(TooMuch);
+        }
+        self.text(&object.to_string())
+    }
 }
 
 /// A moment as a `datetime` in UTC.

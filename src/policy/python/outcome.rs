@@ -6,7 +6,7 @@ use crate::policy::{Changes, Verdict};
 use monty_types::MontyObject as Object;
 
 /// The most messages that count, and the longest of them in bytes; what is beyond is cut.
-const MAX_MESSAGES: usize = 100;
+pub const MAX_MESSAGES: usize = 100;
 const MAX_MESSAGE: usize = 4 * 1024;
 
 /// What came of a script.
@@ -28,8 +28,16 @@ pub fn verdict(result: Object) -> Outcome {
     let Ok([out, messages, context, attributes]) = <[Object; 4]>::try_from(parts) else { return broken() };
     let Object::List(out) = out else { return broken() };
     let Ok([ran, said, raw]) = <[Object; 3]>::try_from(out) else { return broken() };
-    let values = matches!(context, Object::Dict(_)).then(|| value_of(&context));
-    let attributes = matches!(attributes, Object::Dict(_)).then(|| value_of(&attributes));
+    let plain = |object: &Object| match object {
+        Object::Dict(_) => value_of(object).map(Some),
+        _ => Ok(None),
+    };
+    let (values, attributes, plain_raw) = match (plain(&context), plain(&attributes), value_of(&raw)) {
+        (Ok(values), Ok(attributes), Ok(plain_raw)) => (values, attributes, plain_raw),
+        (Err(much), ..) | (_, Err(much), _) | (.., Err(much)) => {
+            return Outcome { verdict: Verdict::error(much.to_string()), raw: Value::Null };
+        }
+    };
     let changes =
         (values.is_some() || attributes.is_some()).then(|| Box::new(Changes { values, attributes }));
     match (ran, said) {
@@ -38,11 +46,16 @@ pub fn verdict(result: Object) -> Outcome {
                 Object::List(messages) => messages.iter().take(MAX_MESSAGES).map(message).collect(),
                 _ => Vec::new(),
             };
-            Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: value_of(&raw) }
+            Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: plain_raw }
         }
         // Messages given before an error are lost; what was changed is not.
         (Object::Bool(false), Object::String(text)) => {
-            let text = cut(&text);
+            let text = match &raw {
+                Object::String(kind) if text.trim().is_empty() => {
+                    format!("the policy raised {kind} and said nothing").into()
+                }
+                _ => cut(&text),
+            };
             Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
         }
         _ => broken(),

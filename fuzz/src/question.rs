@@ -1,5 +1,5 @@
 //! A question with some of everything, for policies to be evaluated on.
-#![allow(dead_code, reason = "no target uses all of it")]
+
 
 use bindery::model::{
     Context, Event, Expression, ExpressionLanguage, Group, HttpRequest, Id, Policy, PolicyKind, ReputationScore,
@@ -78,6 +78,7 @@ pub fn ask(kind: PolicyKind) -> Option<Evaluation> {
     let attributes = map([("department", Value::String("eng".into())), ("level", Value::Number(2.0))]);
     let person = Person {
         anonymous: false,
+        id: "",
         username: "ada",
         name: "Ada",
         email: "ada@example.com",
