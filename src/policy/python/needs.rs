@@ -16,6 +16,8 @@ pub struct Needs {
     pub parents: bool,
     /// What time it is.
     pub time: bool,
+    /// The system, which refuses.
+    pub system: bool,
     /// The HTTP request.
     pub http: bool,
     /// The client's address, or addresses at all.
@@ -38,6 +40,8 @@ pub struct Needs {
     pub logger: bool,
     /// The operators that the interpreter does not have.
     pub format: bool,
+    /// What the interpreter's `datetime` does not have.
+    pub moments: bool,
     /// Modules that the interpreter does not have.
     pub modules: bool,
     /// Names that are refused.
@@ -52,6 +56,7 @@ impl Needs {
         details: true,
         parents: true,
         time: true,
+        system: true,
         http: true,
         ip: true,
         object: true,
@@ -63,13 +68,21 @@ impl Needs {
         text: true,
         logger: true,
         format: true,
+        moments: true,
         modules: true,
         refused: true,
     };
 
     /// Whether it may ask the server while it runs. One that does not is cheaper to run.
     pub const fn asks(self) -> bool {
-        self.ip || self.users || self.policies || self.modules || self.refused || self.time
+        self.ip
+            || self.users
+            || self.policies
+            || self.modules
+            || self.moments
+            || self.refused
+            || self.time
+            || self.system
     }
 
     /// Counts a name, an attribute or a text that stands in the source.
@@ -90,6 +103,7 @@ impl Needs {
             "ak_client_ip" | "ip_address" | "ip_network" | "ip_interface" => self.ip = true,
             "obj" => (self.object, self.objects) = (true, true),
             "flow_plan" | "pending_user" | "event" | "source" | "application" => self.objects = true,
+            "open" => self.system = true,
             "geoip" => self.geoip = true,
             "asn" => self.asn = true,
             // A user found there may be asked for anything.
@@ -105,6 +119,7 @@ impl Needs {
             }
             "regex_match" | "regex_replace" | "list_flatten" | "slugify" => self.text = true,
             "ak_logger" => self.logger = true,
+            "format" => self.format = true,
             "resolve_dns" | "reverse_dns" | "ak_create_event" | "ak_create_jwt" | "ak_send_email"
             | "requests" => self.refused = true,
             _ => {}

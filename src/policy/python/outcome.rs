@@ -50,12 +50,8 @@ pub fn verdict(result: Object) -> Outcome {
         }
         // Messages given before an error are lost; what was changed is not.
         (Object::Bool(false), Object::String(text)) => {
-            let text = match &raw {
-                Object::String(kind) if text.trim().is_empty() => {
-                    format!("the policy raised {kind} and said nothing").into()
-                }
-                _ => cut(&text),
-            };
+            // One without a text has none here either, as in authentik.
+            let text = cut(&text);
             Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
         }
         _ => broken(),
