@@ -224,6 +224,10 @@ impl<'a> Reading<'a> {
 
     fn call(&mut self, call: &'a ExprCall) {
         self.called = Some(call.func.range());
+        // A look-up names fields of what it looks in.
+        for name in call.arguments.keywords.iter().filter_map(|keyword| keyword.arg.as_ref()) {
+            self.needs.count(name);
+        }
         if self.lacking(call) {
             return;
         }
