@@ -249,7 +249,7 @@ fn person(needs: Needs, input: &Input<'_>) -> Object {
     }
     if needs.details {
         let mut more = Fields::default();
-        more.put("uuid", key).put("type", "internal").put("path", "");
+        more.put("uuid", key).put("type", "internal").put("path", "").put("is_staff", person.is_superuser);
         for date in ["date_joined", "last_login", "password_change_date"] {
             more.put(date, Object::None);
         }
@@ -285,7 +285,10 @@ fn user(
     }
     if needs.details {
         let mut more = Fields::default();
-        more.put("uuid", &*id).put("type", &*user.kind).put("path", &*user.path);
+        more.put("uuid", &*id)
+            .put("type", &*user.kind)
+            .put("path", &*user.path)
+            .put("is_staff", is_superuser);
         more.put("date_joined", user.date_joined.map(datetime));
         more.put("last_login", user.last_login.map(datetime));
         more.put("password_change_date", user.password_change_date.map(datetime));
@@ -389,7 +392,7 @@ fn object(input: &Input<'_>) -> Object {
             "Source"
         }
         TargetDetail::Flow(flow) => {
-            fields.put("slug", key).put("title", &*flow.title);
+            fields.put("slug", key).put("title", &*flow.title).put("designation", &*flow.designation);
             "Flow"
         }
         TargetDetail::FlowStageBinding(binding) => {

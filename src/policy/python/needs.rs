@@ -95,7 +95,14 @@ impl Needs {
                 self.groups = true;
             }
             "ak_user_has_authenticator" => self.authenticators = true,
-            "date_joined" | "last_login" | "password_change_date" | "uuid" | "uid" | "type" | "path" => {
+            "date_joined"
+            | "last_login"
+            | "password_change_date"
+            | "uuid"
+            | "uid"
+            | "is_staff"
+            | "type"
+            | "path" => {
                 self.details = true;
             }
             "datetime" | "date" | "time" | "now" | "today" | "utcnow" => self.time = true,

@@ -295,10 +295,16 @@ impl<'a> Reading<'a> {
             return;
         }
         let Some(first) = delete.targets.first() else { return };
-        self.replace(TextRange::new(delete.start(), first.start()), "");
+        // Brackets around a target stay.
+        let tokens = self.tokens_in(TextRange::new(delete.start(), delete.end()));
+        let after = tokens.get(1).map_or(first.start(), Ranged::start);
+        self.replace(TextRange::new(delete.start(), after), "");
         for pair in delete.targets.windows(2) {
             if let [left, right] = pair {
-                self.replace(TextRange::new(left.end(), right.start()), "; ");
+                let between = self.tokens_in(TextRange::new(left.end(), right.start()));
+                if let Some(comma) = between.iter().find(|token| token.kind() == TokenKind::Comma) {
+                    self.replace(comma.range(), ";");
+                }
             }
         }
         for target in &delete.targets {
@@ -385,6 +391,8 @@ impl<'a> Reading<'a> {
         // `_ipaddress` belongs to the addresses, `_texts` to the texts, `_zones` to the moments, the rest to the modules.
         match name.as_bytes() {
             b"_ipaddress" => self.needs.ip = true,
+            // A value, which needs nothing.
+            [b'\'', ..] => {}
             b"_texts" => self.needs.text = true,
             b"_zones" => self.needs.moments = true,
             _ => self.needs.modules = true,

@@ -9,10 +9,13 @@ class Group:
         self.attributes = data['attributes']
 
     def __str__(self):
-        return self.name
+        return 'Group ' + self.name
 
     def __repr__(self):
-        return '<Group: ' + self.name + '>'
+        return '<Group: Group ' + self.name + '>'
+
+    def is_member(self, user):
+        return self in user.all_groups()
 
     def __eq__(self, other):
         return isinstance(other, Group) and self.pk == other.pk
