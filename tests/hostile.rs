@@ -211,7 +211,10 @@ mod tests {
                 let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
                 let compiled = Compiled::new(&policy).unwrap();
                 let broken = compiled.python().unwrap().broken().map(str::to_owned);
-                assert!(broken.as_deref().is_none_or(|text| text.len() > 8 && text.len() < 500), "{broken:?}");
+                assert!(
+                    broken.as_deref().is_none_or(|text| text.len() > 8 && text.len() < 500),
+                    "{broken:?}"
+                );
                 broken.is_some()
             };
             // As much as a thread of the server has. An overflow would end this program, so the last line says where.
@@ -221,7 +224,11 @@ mod tests {
             let start = Instant::now();
             let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap();
             refused += usize::from(thread.join().unwrap());
-            assert!(start.elapsed() < Duration::from_secs(10), "{name} took {:?} to be read", start.elapsed());
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{name} took {:?} to be read",
+                start.elapsed()
+            );
         }
         writeln!(std::io::stderr(), "{count} long sources were read, {refused} of them refused").unwrap();
         assert!(refused > count / 2);
@@ -257,7 +264,11 @@ mod tests {
             ("grows", "a = 'x'\nwhile True:\n    a = a + a", true),
             ("matches", "while True:\n    regex_match('a' * 5000 + 'b', r'(a*)*\\1$')", true),
             ("calls", "while True:\n    ak_call_policy('loops')", true),
-            ("dives", "def a():\n    try:\n        return a()\n    except RecursionError:\n        return a()\nreturn a()", true),
+            (
+                "dives",
+                "def a():\n    try:\n        return a()\n    except RecursionError:\n        return a()\nreturn a()",
+                true,
+            ),
         ];
         let server = Arc::new(Server::new(&policies, |_| ()));
         let watch = children::Watch::start();
@@ -318,7 +329,8 @@ mod tests {
         let mutable = "def a(b=[]):\n    b.append(1)\n    return len(b)\nclass C:\n    d = []\nC.d.append(1)\n\
                        return a() != 1 or len(C.d) != 1";
         let spoil = format!("import re\nimport json\nimport math\n{spoil}");
-        let policies = [("spoils", spoil.as_str(), false), ("looks", look, false), ("mutable", mutable, false)];
+        let policies =
+            [("spoils", spoil.as_str(), false), ("looks", look, false), ("mutable", mutable, false)];
         let server = Server::new(&policies, |options| options.workers = 1);
         runtime.block_on(async {
             for _ in 0..3 {

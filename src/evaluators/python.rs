@@ -366,12 +366,9 @@ impl Worker {
                 let output = theirs.try_clone()?;
                 let mut command = Command::new(program);
                 command.arg("python-worker").arg(options.memory.to_string());
-                // No variable of the server's is a program's business. The allocator would otherwise reserve so much at
-                // once that a limit of address space would not limit.
-                command
-                    .env_clear()
-                    .env("MIMALLOC_ARENA_RESERVE", "16MiB")
-                    .env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+                // No variable of the server's is a program's business. The allocator would otherwise commit a gigabyte
+                // at once, so that no limit would limit, and keep for a second what is no longer used.
+                command.env_clear().env("MIMALLOC_ARENA_EAGER_COMMIT", "0").env("MIMALLOC_PURGE_DELAY", "10");
                 command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
                 command.stdout(Stdio::from(std::os::fd::OwnedFd::from(output))).stderr(Stdio::null());
                 Some(command.kill_on_drop(true).spawn()?)

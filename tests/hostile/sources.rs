@@ -62,10 +62,16 @@ pub(crate) fn nested() -> Vec<(&'static str, String)> {
         ("texts side by side", pairs("", "''", " ''")),
         ("formatted texts side by side", pairs("", "f''", " f'{1}'")),
         ("formatted texts", pairs("f'{", "1", "}'")),
-        ("format of formats", format!("return f'{}1{}'", "{1:".repeat(LONG / 4 - 8), "}".repeat(LONG / 4 - 8))),
+        (
+            "format of formats",
+            format!("return f'{}1{}'", "{1:".repeat(LONG / 4 - 8), "}".repeat(LONG / 4 - 8)),
+        ),
         ("comprehensions", pairs("[a for a in ", "b", "]")),
         ("comprehension of many", format!("return [a{}]", " for a in b".repeat(LONG / 11 - 2))),
-        ("comprehension with many conditions", format!("return [a for a in b{}]", " if a".repeat(LONG / 5 - 8))),
+        (
+            "comprehension with many conditions",
+            format!("return [a for a in b{}]", " if a".repeat(LONG / 5 - 8)),
+        ),
         ("generators", pairs("(a for a in ", "b", ")")),
         ("blocks of if", blocks("if 1:")),
         ("blocks of for", blocks("for a in b:")),
@@ -75,10 +81,19 @@ pub(crate) fn nested() -> Vec<(&'static str, String)> {
         ("blocks of classes", blocks("class a:")),
         ("blocks of try", blocks("try:")),
         ("elif", format!("if a:\n pass\n{}", "elif a:\n pass\n".repeat(LONG / 15 - 2))),
-        ("else if", lines(&|depth| { let indent = " ".repeat(depth); format!("{indent}if a:\n{indent} pass\n{indent}else:\n") })),
+        (
+            "else if",
+            lines(&|depth| {
+                let indent = " ".repeat(depth);
+                format!("{indent}if a:\n{indent} pass\n{indent}else:\n")
+            }),
+        ),
         ("except", format!("try:\n pass\n{}", "except a:\n pass\n".repeat(LONG / 17 - 2))),
         ("decorators", format!("{}def a():\n pass\n", "@a\n".repeat(LONG / 3 - 16))),
-        ("parameters", format!("def a({}):\n pass\n", (0..9_000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(","))),
+        (
+            "parameters",
+            format!("def a({}):\n pass\n", (0..9_000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",")),
+        ),
         ("arguments", format!("a({})", "1,".repeat(LONG / 2 - 4))),
         ("keywords", format!("a({})", (0..7_000).map(|n| format!("a{n}=1")).collect::<Vec<_>>().join(","))),
         ("with of many", format!("with {}a:\n pass\n", "a,".repeat(LONG / 2 - 16))),
@@ -94,7 +109,10 @@ pub(crate) fn nested() -> Vec<(&'static str, String)> {
         ("dotted import", format!("import a{}", ".a".repeat(LONG / 2 - 8))),
         ("relative import", format!("from {} import a", ".".repeat(LONG - 32))),
         ("annotations", pairs("", "1\na: a", "[a]")),
-        ("match", format!("match a:\n case {}a{}:\n  pass", "[".repeat(LONG / 2 - 32), "]".repeat(LONG / 2 - 32))),
+        (
+            "match",
+            format!("match a:\n case {}a{}:\n  pass", "[".repeat(LONG / 2 - 32), "]".repeat(LONG / 2 - 32)),
+        ),
         ("match of alternatives", format!("match a:\n case {}1:\n  pass", "1|".repeat(LONG / 2 - 32))),
         ("types", format!("type a = a{}", "[a]".repeat(LONG / 3 - 16))),
         ("semicolons", "a;".repeat(LONG / 2 - 8)),

@@ -33,7 +33,8 @@ const HEADROOM: u64 = 16 << 20;
 const NICE: i32 = 10;
 /// The longest name of a policy that is called.
 const MAX_NAME: usize = 1_024;
-const NO_NAME: &str = "the policy calls another one by a name that is longer than any; name one that there is";
+const NO_NAME: &str =
+    "the policy calls another one by a name that is longer than any; name one that there is";
 
 /// Runs a worker over standard input and output until the input ends, with `memory` bytes for programs. For a process
 /// of its own: it gives up what it does not need, for good.
