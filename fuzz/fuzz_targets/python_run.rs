@@ -26,7 +26,9 @@ impl<'a> Arbitrary<'a> for Body {
             return Ok(Self(Program::arbitrary(bytes)?.0));
         }
         let rest = bytes.bytes(bytes.len())?;
-        std::str::from_utf8(rest).map(|text| Self(text.to_owned())).map_err(|_| arbitrary::Error::IncorrectFormat)
+        std::str::from_utf8(rest)
+            .map(|text| Self(text.to_owned()))
+            .map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }
 

@@ -83,9 +83,38 @@ const FUNCTIONS: &[&str] = &[
 ];
 
 const METHODS: &[&str] = &[
-    "append", "extend", "pop", "get", "items", "keys", "values", "update", "split", "join", "format", "lower",
-    "strip", "replace", "startswith", "all", "filter", "first", "count", "sort", "index", "encode", "getlist",
-    "exists", "order_by", "values_list", "setdefault", "copy", "is_private", "username", "a", "b",
+    "append",
+    "extend",
+    "pop",
+    "get",
+    "items",
+    "keys",
+    "values",
+    "update",
+    "split",
+    "join",
+    "format",
+    "lower",
+    "strip",
+    "replace",
+    "startswith",
+    "all",
+    "filter",
+    "first",
+    "count",
+    "sort",
+    "index",
+    "encode",
+    "getlist",
+    "exists",
+    "order_by",
+    "values_list",
+    "setdefault",
+    "copy",
+    "is_private",
+    "username",
+    "a",
+    "b",
 ];
 
 const OPERATORS: &[&str] = &[
@@ -141,7 +170,11 @@ fn statement(bytes: &mut Unstructured<'_>, out: &mut String, depth: usize) -> Re
         6 => line(out, &indent, &format!("del {}", place(bytes)?)),
         7 => line(out, &indent, &format!("raise {}", expression(bytes, 0)?)),
         8 => line(out, &indent, bytes.choose(MODULES)?),
-        9 => line(out, &indent, bytes.choose(&["pass", "break", "continue", "global a", "yield a", "assert a"])?),
+        9 => line(
+            out,
+            &indent,
+            bytes.choose(&["pass", "break", "continue", "global a", "yield a", "assert a"])?,
+        ),
         10 | 11 => {
             line(out, &indent, &format!("if {}:", expression(bytes, 0)?));
             block(bytes, out, depth)?;
@@ -151,7 +184,11 @@ fn statement(bytes: &mut Unstructured<'_>, out: &mut String, depth: usize) -> Re
             }
         }
         12 => {
-            line(out, &indent, &format!("for {} in {}:", bytes.choose(&["a", "b", "a, b"])?, expression(bytes, 0)?));
+            line(
+                out,
+                &indent,
+                &format!("for {} in {}:", bytes.choose(&["a", "b", "a, b"])?, expression(bytes, 0)?),
+            );
             block(bytes, out, depth)?;
         }
         13 => {
@@ -161,7 +198,11 @@ fn statement(bytes: &mut Unstructured<'_>, out: &mut String, depth: usize) -> Re
         14 => {
             line(out, &indent, "try:");
             block(bytes, out, depth)?;
-            line(out, &indent, bytes.choose(&["except:", "except Exception as c:", "finally:", "except (KeyError, a):"])?);
+            line(
+                out,
+                &indent,
+                bytes.choose(&["except:", "except Exception as c:", "finally:", "except (KeyError, a):"])?,
+            );
             block(bytes, out, depth)?;
         }
         15 => {
@@ -170,7 +211,15 @@ fn statement(bytes: &mut Unstructured<'_>, out: &mut String, depth: usize) -> Re
         }
         16 => {
             line(out, &indent, bytes.choose(&["class a:", "class b(Exception):"])?);
-            let method = bytes.choose(&["__eq__", "__str__", "__init__", "__contains__", "__hash__", "__len__", "a"])?;
+            let method = bytes.choose(&[
+                "__eq__",
+                "__str__",
+                "__init__",
+                "__contains__",
+                "__hash__",
+                "__len__",
+                "a",
+            ])?;
             line(out, &indent, &format!("    def {method}(self, b=None):"));
             block(bytes, out, depth + 1)?;
         }
@@ -204,9 +253,22 @@ fn expression(bytes: &mut Unstructured<'_>, depth: usize) -> Result<String> {
     Ok(match bytes.int_in_range(0..=kinds)? {
         0 | 1 => (*bytes.choose(NAMES)?).to_owned(),
         2 => bytes.int_in_range(-300_i64..=300)?.to_string(),
-        3 => (*bytes.choose(&["None", "True", "[]", "{}", "()", "1.5", "10**20", "b'x'", "''", "'%s %(a)d'"])?).to_owned(),
+        3 => (*bytes.choose(&[
+            "None",
+            "True",
+            "[]",
+            "{}",
+            "()",
+            "1.5",
+            "10**20",
+            "b'x'",
+            "''",
+            "'%s %(a)d'",
+        ])?)
+        .to_owned(),
         4 => {
-            let text: String = bytes.arbitrary::<[u8; 6]>()?.iter().map(|byte| char::from(byte % 128)).collect();
+            let text: String =
+                bytes.arbitrary::<[u8; 6]>()?.iter().map(|byte| char::from(byte % 128)).collect();
             format!("{text:?}").replace("\\u{", "\\x{").replace("\\x{", "x")
         }
         5 | 6 => {
@@ -216,7 +278,8 @@ fn expression(bytes: &mut Unstructured<'_>, depth: usize) -> Result<String> {
                 let _never_fails = write!(text, "{}, ", inner(bytes)?);
             }
             if bytes.ratio(1, 4)? {
-                let _never_fails = write!(text, "{}={}", bytes.choose(&["name", "username", "key", "flat"])?, inner(bytes)?);
+                let _never_fails =
+                    write!(text, "{}={}", bytes.choose(&["name", "username", "key", "flat"])?, inner(bytes)?);
             }
             text + ")"
         }

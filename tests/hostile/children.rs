@@ -55,7 +55,7 @@ impl Watch {
             let mut children = of_this_process();
             let mut looks = 0_u32;
             while !theirs.load(Ordering::Relaxed) {
-                if looks % 8 == 0 {
+                if looks.is_multiple_of(8) {
                     children = of_this_process();
                 }
                 looks += 1;
