@@ -210,7 +210,7 @@ impl Script {
     pub fn describe(&self, error: &monty_types::MontyException) -> String {
         let text = error.message().unwrap_or_default();
         match text.strip_prefix("The monty syntax parser does not yet support ") {
-            Some(what) => format!("{what} are not supported here; write it in another way"),
+            Some(what) => format!("{what}: not supported here; write it in another way"),
             None => text.to_owned(),
         }
     }

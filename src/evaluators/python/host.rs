@@ -1,6 +1,6 @@
 //! What a program may have done outside of the interpreter: reading addresses, hashing, the moment.
 
-use chrono::{Datelike as _, NaiveDate, TimeDelta, Timelike as _};
+use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, TimeDelta, TimeZone as _, Timelike as _};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use monty_types::{DictPairs, MontyDateTime, MontyObject as Object, MontyTimeZone, OsFunctionCall};
 use sha1::Digest as _;
@@ -12,6 +12,7 @@ pub(super) fn call(what: &str, args: &[Object]) -> Result<Object, String> {
     match (what, args) {
         ("address", [Object::String(text)]) => Ok(text.parse().map_or(Object::None, address)),
         ("network", [Object::String(text)]) => Ok(network(text)),
+        ("zone", [Object::String(name), Object::Int(seconds)]) => zone(name, *seconds),
         ("hash", [Object::String(name), Object::Bytes(data)]) => hash(name, data),
         _ => Err(format!("the sidecar cannot do `{what}` with these arguments")),
     }
@@ -95,6 +96,14 @@ fn with_mask(start: &str, mask: &str) -> Option<IpNet> {
         return IpNet::new(start.parse().ok()?, prefix).ok();
     }
     IpNet::with_netmask(start.parse().ok()?, mask.parse().ok()?).ok()
+}
+
+/// The offset of a zone at a moment, both in seconds.
+fn zone(name: &str, seconds: i64) -> Result<Object, String> {
+    let zone: chrono_tz::Tz = name.parse().map_err(|_| format!("no time zone found with key {name}"))?;
+    let moment = DateTime::from_timestamp(seconds, 0).ok_or("the moment is out of range")?;
+    let offset = zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc();
+    Ok(Object::Int(offset.into()))
 }
 
 fn hash(name: &str, data: &[u8]) -> Result<Object, String> {

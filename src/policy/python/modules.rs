@@ -18,6 +18,9 @@ const IN_SCOPE: &[(&str, &str)] = &[
     ("hashlib", "_hashlib"),
     ("time", "_time"),
     ("string", "_string"),
+    ("copy", "_copy"),
+    ("zoneinfo", "_zones"),
+    ("pytz", "_zones"),
     ("django.utils.timezone", "_timezone"),
     ("django.utils.text", "_texts"),
 ];

@@ -34,6 +34,8 @@ pub struct Needs {
     pub logger: bool,
     /// The operators that the interpreter does not have.
     pub format: bool,
+    /// What the interpreter's `datetime` does not have.
+    pub moments: bool,
     /// Modules that the interpreter does not have.
     pub modules: bool,
     /// Names that are refused.
@@ -57,6 +59,7 @@ impl Needs {
         text: true,
         logger: true,
         format: true,
+        moments: true,
         modules: true,
         refused: true,
     };
@@ -88,6 +91,7 @@ impl Needs {
             }
             "regex_match" | "regex_replace" | "list_flatten" | "slugify" => self.text = true,
             "ak_logger" => self.logger = true,
+            "format" => self.format = true,
             "resolve_dns" | "reverse_dns" | "ak_create_event" | "ak_create_jwt" | "ak_send_email"
             | "requests" => self.refused = true,
             _ => {}

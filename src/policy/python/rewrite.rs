@@ -1,14 +1,18 @@
 //! Reads a body and writes it anew where the interpreter falls short of Python: the `%` operator, order between
-//! addresses, `del` of an item, look-ups in lists of groups, imports. What it does not know stays as it is.
+//! addresses and sets, `del` of an item, `match`, look-ups in lists of groups, imports. What it does not know stays as it is.
 //!
 //! Must not know: what the names of the scope do.
+
+mod lacking;
+mod matching;
 
 use super::modules::{Import, advice, import};
 use super::needs::Needs;
 use ruff_python_ast::token::{Token, TokenKind};
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{
-    CmpOp, Expr, ExprCall, ExprContext, ExprSubscript, Operator, Stmt, StmtDelete, StmtImport, StmtImportFrom,
+    CmpOp, Expr, ExprAttribute, ExprCall, ExprContext, ExprSubscript, Operator, Stmt, StmtDelete, StmtImport,
+    StmtImportFrom,
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
 use std::fmt::Write as _;
@@ -42,6 +46,8 @@ pub(super) struct Reading<'a> {
     /// Whether the body itself is a generator: such a function returns at once, with something that is true.
     pub(super) is_generator: bool,
     depth: usize,
+    /// Where the function of the call that is being read begins: it is no attribute that is handed on.
+    called: Option<TextRange>,
 }
 
 /// Methods of query sets, which a list does not have, or has with another meaning.
@@ -115,6 +121,7 @@ impl<'a> Reading<'a> {
             changes: false,
             is_generator: false,
             depth: 0,
+            called: None,
         };
         for statement in body {
             reading.visit_stmt(statement);
@@ -186,7 +193,24 @@ impl<'a> Reading<'a> {
         self.insert(whole.end(), ")");
     }
 
+    /// `value.method(...)` becomes `function(value, ...)`.
+    fn method(&mut self, call: &ExprCall, method: &ExprAttribute, function: &str) {
+        let arguments = &call.arguments;
+        let between = TextRange::new(method.value.end(), method.attr.start());
+        let Some(dot) = self.tokens_in(between).iter().rfind(|token| token.kind() == TokenKind::Dot) else {
+            return;
+        };
+        let dot = dot.start();
+        let open = arguments.start() + TextSize::of('(');
+        self.insert(call.start(), format!("{function}("));
+        self.replace(TextRange::new(dot, open), if arguments.is_empty() { "" } else { ", " });
+    }
+
     fn call(&mut self, call: &'a ExprCall) {
+        self.called = Some(call.func.range());
+        if self.lacking(call) {
+            return;
+        }
         let arguments = &call.arguments;
         match &*call.func {
             Expr::Attribute(method) => {
@@ -209,15 +233,7 @@ impl<'a> Reading<'a> {
                 if name == "values" && arguments.is_empty() {
                     return;
                 }
-                let between = TextRange::new(method.value.end(), method.attr.start());
-                let Some(dot) = self.tokens_in(between).iter().rfind(|token| token.kind() == TokenKind::Dot)
-                else {
-                    return;
-                };
-                let dot = dot.start();
-                let open = arguments.start() + TextSize::of('(');
-                self.insert(call.start(), format!("{function}("));
-                self.replace(TextRange::new(dot, open), if arguments.is_empty() { "" } else { ", " });
+                self.method(call, method, &function);
             }
             Expr::Name(name) => {
                 let name = name.id.as_str();
@@ -263,8 +279,14 @@ impl<'a> Reading<'a> {
             }
         }
         for target in &delete.targets {
-            if let Expr::Subscript(target) = target {
-                self.subscript(target, "_remove");
+            let Expr::Subscript(target) = target else { continue };
+            self.subscript(target, "_remove");
+            if let Expr::Slice(slice) = &*target.slice {
+                let part = |bound: &Option<Box<Expr>>| {
+                    bound.as_ref().map_or("None", |bound| self.text(bound.range()))
+                };
+                let parts = [part(&slice.lower), part(&slice.upper), part(&slice.step)].join(", ");
+                self.replace(slice.range(), format!("slice({parts})"));
             }
         }
     }
@@ -301,7 +323,7 @@ impl<'a> Reading<'a> {
 
     fn import_from(&mut self, statement: &StmtImportFrom) {
         let Some(module) = statement.module.as_ref().map(|module| module.as_str()) else { return };
-        let mut out = Vec::new();
+        let (mut out, mut others) = (Vec::new(), Vec::new());
         for alias in &statement.names {
             let name = alias.name.as_str();
             let bound = alias.asname.as_ref().map_or(name, |it| it.as_str());
@@ -312,9 +334,18 @@ impl<'a> Reading<'a> {
             } else if let Import::Scope(scope) = import(module) {
                 self.count_module(scope);
                 out.push(format!("{bound} = {scope}.{name}"));
+            } else if (module, name) == ("datetime", "UTC") {
+                self.needs.moments = true;
+                out.push(format!("{bound} = _utc"));
+            } else {
+                others.push(self.text(alias.range()));
             }
         }
-        if out.len() == statement.names.len() && !out.is_empty() {
+        let is_whole = others.is_empty() || import(module) == Import::Interpreter;
+        if !out.is_empty() && is_whole {
+            if !others.is_empty() {
+                out.push(format!("from {module} import {}", others.join(", ")));
+            }
             self.replace(statement.range(), out.join("; "));
         } else if let Import::Refused(text) = import(module) {
             self.refuse(statement.start(), module, text);
@@ -328,10 +359,11 @@ impl<'a> Reading<'a> {
     }
 
     const fn count_module(&mut self, name: &str) {
-        // `_ipaddress` belongs to the addresses, `_texts` to the texts, the rest to the modules.
+        // `_ipaddress` belongs to the addresses, `_texts` to the texts, `_zones` to the moments, the rest to the modules.
         match name.as_bytes() {
             b"_ipaddress" => self.needs.ip = true,
             b"_texts" => self.needs.text = true,
+            b"_zones" => self.needs.moments = true,
             _ => self.needs.modules = true,
         }
     }
@@ -344,6 +376,9 @@ impl<'a> Visitor<'a> for Reading<'a> {
                 self.changes = true;
                 self.delete(delete);
             }
+            Stmt::Assert(statement) => self.assert(statement),
+            Stmt::AugAssign(statement) => self.assign(statement),
+            Stmt::Match(statement) => self.matching(statement),
             Stmt::Import(statement) => return self.import(statement),
             Stmt::ImportFrom(statement) => return self.import_from(statement),
             Stmt::FunctionDef(_) | Stmt::ClassDef(_) => {
@@ -370,7 +405,11 @@ impl<'a> Visitor<'a> for Reading<'a> {
             Expr::Attribute(attribute) => {
                 self.needs.count(&attribute.attr);
                 self.changes |= !matches!(attribute.ctx, ExprContext::Load);
+                if matches!(attribute.ctx, ExprContext::Load) {
+                    self.attribute(attribute, self.called == Some(attribute.range()));
+                }
             }
+            Expr::Generator(generator) => self.generator(generator),
             Expr::StringLiteral(text) => self.needs.count(text.value.to_str()),
             Expr::Subscript(subscript) => {
                 self.changes |= !matches!(subscript.ctx, ExprContext::Load);
@@ -398,7 +437,9 @@ impl<'a> Visitor<'a> for Reading<'a> {
             }
             Expr::Compare(compare) => {
                 if let ([operator], [right]) = (&*compare.ops, &*compare.comparators)
-                    && (self.source.contains("ip_address") || self.source.contains("ak_client_ip"))
+                    && (["ip_address", "ak_client_ip", "set("].iter().any(|name| self.source.contains(name))
+                        || compare.left.is_set_expr()
+                        || right.is_set_expr())
                 {
                     let between = TextRange::new(compare.left.end(), right.start());
                     let order = match operator {
@@ -409,7 +450,7 @@ impl<'a> Visitor<'a> for Reading<'a> {
                         _ => None,
                     };
                     if let Some((kind, text)) = order {
-                        self.needs.ip = true;
+                        self.needs.format = true;
                         self.operator(compare.range(), between, &[kind], "_order", text);
                     }
                 }

@@ -16,6 +16,7 @@ const TEXT: &str = include_str!("scope/text.py");
 const LOGGER: &str = include_str!("scope/logger.py");
 const CALLS: &str = include_str!("scope/calls.py");
 const FORMAT: &str = include_str!("scope/format.py");
+const MOMENTS: &str = include_str!("scope/moments.py");
 const MODULES: &str = include_str!("scope/modules.py");
 const REFUSED: &str = include_str!("scope/refused.py");
 
@@ -59,6 +60,7 @@ pub(super) fn assemble(body: &str, needs: Needs, variant: Variant, changes: bool
         (needs.logger, LOGGER),
         (needs.policies, CALLS),
         (needs.format, FORMAT),
+        (needs.moments || needs.modules, MOMENTS),
         (needs.modules, MODULES),
         (needs.refused, REFUSED),
     ];

@@ -86,7 +86,17 @@ def _error_text(*args):
 
 
 def _remove(thing, key):
-    if type(thing) is dict or type(thing) is list:
+    if type(thing) is list and type(key) is slice:
+        gone = range(len(thing))[key]
+        rest = [item for at, item in enumerate(thing) if at not in gone]
+        thing.clear()
+        thing.extend(rest)
+    elif type(thing) is dict or type(thing) is list:
         thing.pop(key)
     else:
         thing.__delitem__(key)
+
+
+def _assert(held, message):
+    if not held:
+        raise AssertionError(message())

@@ -1,4 +1,4 @@
-# What the interpreter does not have: the % operator on texts, and | on dictionaries.
+# What the interpreter does not have: the % operator on texts, | on dictionaries, and format().
 _LETTERS = 'diouxXeEfFgGcrsa'
 
 
@@ -77,4 +77,39 @@ def _union(left, right):
         both = dict(left)
         both.update(right)
         return both
+    # `int | str`, as isinstance() takes it: only types are written so.
+    if type(left) is tuple or repr(type(left)) == "<class 'type'>":
+        return (*(left if type(left) is tuple else (left,)), type(None) if right is None else right)
     return left | right
+
+
+# `left |= right`
+def _join(left, right):
+    if type(left) is dict:
+        left.update(right)
+        return left
+    left |= right
+    return left
+
+
+def format(value, spec=''):
+    return f'{value:{spec}}' if spec else str(value)
+
+
+# Truth values are numbers in Python.
+def _sum(items, start=0):
+    return sum([int(item) if type(item) is bool else item for item in items], start)
+
+
+# `left < right` is written as `_order(left, '<', right)`.
+def _order(left, operator, right):
+    if type(left) in (set, frozenset) and type(right) in (set, frozenset):
+        if operator[0] == '>':
+            left, right = right, left
+        return left.issubset(right) and (len(operator) == 2 or len(left) < len(right))
+    if hasattr(left, '_digits') and hasattr(right, '_digits'):
+        if left.version != right.version:
+            raise TypeError(str(left) + ' and ' + str(right) + ' are not of the same version')
+        left = left._digits
+        right = right._digits
+    return left < right if operator == '<' else left <= right if operator == '<=' else left > right if operator == '>' else left >= right

@@ -162,20 +162,6 @@ def ip_interface(value):
     return _Interface(value)
 
 
-def _is_address(value):
-    return isinstance(value, IPv4Address) or isinstance(value, IPv6Address)
-
-
-# `left < right` is written as `_order(left, '<', right)`.
-def _order(left, operator, right):
-    if _is_address(left) and _is_address(right):
-        if left.version != right.version:
-            raise TypeError(str(left) + ' and ' + str(right) + ' are not of the same version')
-        left = left._digits
-        right = right._digits
-    return left < right if operator == '<' else left <= right if operator == '<=' else left > right if operator == '>' else left >= right
-
-
 _ipaddress = _Thing({'ip_address': ip_address, 'ip_network': ip_network, 'ip_interface': ip_interface,
                      'IPv4Address': IPv4Address, 'IPv6Address': IPv6Address, 'IPv4Network': IPv4Network,
                      'IPv6Network': IPv6Network, 'AddressValueError': ValueError})
