@@ -66,7 +66,8 @@ mod tests {
     fn every_row_has_cases_that_say_the_same() {
         let cases = data::cases();
         let mut of_row: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
-        for case in &cases {
+        // What is published has no rows: it is made of what they are about.
+        for case in cases.iter().filter(|case| case.file != "published.yaml") {
             of_row.entry(&case.row).or_default().push(case);
         }
         let rows = table::rows("names");
@@ -134,6 +135,11 @@ mod tests {
     fn every_difference_of_python_stands_in_the_docs() {
         let rows = table::rows("python");
         let (snippets, differences) = (data::snippets(), data::differences());
+        let expected = data::expected();
+        // It runs in Python, and not here.
+        let lacks = |(name, difference): &(&String, &Difference)| {
+            difference.is_error() && !expected[*name].starts_with('!')
+        };
         let mut wrong = Vec::new();
         for (name, Difference { row, .. }) in &differences {
             if !rows.iter().any(|known| known.key == *row) {
@@ -155,7 +161,9 @@ mod tests {
                     continue;
                 }
                 (_, 0) => Verdict::Yes,
-                (0, _) if differ.iter().all(|(_, difference)| difference.is_error()) => Verdict::No,
+                (0, _) if differ.iter().all(|(_, it)| it.is_error()) && differ.iter().any(lacks) => {
+                    Verdict::No
+                }
                 _ => Verdict::Differs,
             };
             if found != *verdict {
