@@ -14,7 +14,7 @@ mod scope {
 #[cfg(test)]
 mod tests {
     use crate::scope::data::{self, Case, Difference, Snippet};
-    use crate::scope::sidecar::{Said, Sidecar};
+    use crate::scope::sidecar::{Said, Sidecar, name};
     use crate::scope::table::{self, Row, Verdict};
     use std::collections::{BTreeMap, BTreeSet};
     use std::io::Write as _;
@@ -40,6 +40,11 @@ mod tests {
     fn every_name_does_what_its_row_says() {
         let cases = data::cases();
         let mut sidecar = Sidecar::new(&cases.iter().map(|case| case.body.as_str()).collect::<Vec<_>>());
+        for (index, case) in cases.iter().enumerate() {
+            let compiled = sidecar.compiled(&name(index));
+            let broken = compiled.python().unwrap().broken();
+            assert!(broken.is_none(), "{} [{}] is broken: {broken:?}", case.row, case.file);
+        }
         let wrong: Vec<String> = cases
             .iter()
             .enumerate()

@@ -73,8 +73,15 @@ const CASES: &[&str] = &[
 ];
 
 pub(crate) fn cases() -> Vec<Case> {
+    let cases = cases_of(CASES);
+    assert!(cases.iter().all(|case| !case.body.is_empty()), "a case has no body");
+    cases
+}
+
+/// The cases of these files.
+pub(crate) fn cases_of(files: &[&str]) -> Vec<Case> {
     let mut cases = Vec::new();
-    for file in CASES {
+    for file in files {
         let Json::Object(rows) = json(file) else { panic!("{file} is no mapping") };
         for (row, list) in rows {
             for json in list.as_array().unwrap_or_else(|| panic!("{row} has no list")) {
@@ -86,8 +93,9 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn case(file: &str, row: &str, json: &Json) -> Case {
-    const KEYS: &[&str] =
-        &["body", "subject", "context", "target", "passes", "messages", "raises", "refused", "differs"];
+    const KEYS: &[&str] = &[
+        "body", "subject", "context", "target", "users", "passes", "messages", "raises", "refused", "differs",
+    ];
     let map = json.as_object().unwrap_or_else(|| panic!("{row}: a case is a mapping"));
     if let Some(unknown) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
         panic!("{row}: `{unknown}` is no key of a case");
@@ -98,7 +106,7 @@ fn case(file: &str, row: &str, json: &Json) -> Case {
     });
     let question: Map<String, Json> = map
         .iter()
-        .filter(|(key, _)| KEYS[1..4].contains(&key.as_str()))
+        .filter(|(key, _)| KEYS[1..5].contains(&key.as_str()))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     let outcomes = [json.get("passes").is_some(), raises.is_some(), refused.is_some()];
@@ -106,7 +114,7 @@ fn case(file: &str, row: &str, json: &Json) -> Case {
     Case {
         row: row.to_owned(),
         file: file.to_owned(),
-        body: text(json, "body").unwrap_or_else(|| panic!("{row} has no body")),
+        body: text(json, "body").unwrap_or_default(),
         question: Json::Object(question),
         passes: json["passes"] == true,
         messages,

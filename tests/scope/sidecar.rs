@@ -5,12 +5,14 @@ use bindery::api::ask::check;
 use bindery::evaluators::Evaluators;
 use bindery::evaluators::python::{Isolation, PythonOptions};
 use bindery::model::Timestamp;
+use bindery::policy::{Compiled, World as _};
 use bindery::proto::v1;
 use bindery::store::{Settings, Store};
 use bindery::sync::apply::{Update, apply};
 use bindery::sync::suite::{self, BundleSource};
 use bindery::sync::yaml::Limits;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a policy said.
@@ -41,11 +43,17 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// With one policy for each body, in the world of `directory.yaml`.
     pub(crate) fn new(bodies: &[&str]) -> Self {
+        let named: Vec<_> = bodies.iter().enumerate().map(|(index, body)| (name(index), *body)).collect();
+        Self::of(&named)
+    }
+
+    /// With these policies, by name.
+    pub(crate) fn of<N: AsRef<str>>(named: &[(N, &str)]) -> Self {
         let usual = data::json("directory.yaml");
         let mut bundle = usual["bundle"].clone();
         let policies = bundle["policies"].as_array_mut().unwrap();
-        for (index, body) in bodies.iter().enumerate() {
-            policies.push(json!({"name": name(index), "expression": {"source": body}}));
+        for (name, source) in named {
+            policies.push(json!({"name": name.as_ref(), "expression": {"source": source}}));
         }
         let resources = read(&bundle, &json!({"application": "wiki"}), &json!({}), &json!({})).0;
         let store = Store::new(Settings::default());
@@ -61,9 +69,17 @@ impl Sidecar {
 
     /// Asks about the policy of this body: binds it to the target alone.
     pub(crate) fn ask(&mut self, index: usize, question: &Json) -> Said {
+        self.ask_named(&name(index), question)
+    }
+
+    /// The same of the policy of this name. Users of the question are put into the directory.
+    pub(crate) fn ask_named(&mut self, name: &str, question: &Json) -> Said {
         let part = |key: &str| question.get(key).unwrap_or(&self.usual[key]).clone();
         let (target, subject, context) = (part("target"), part("subject"), part("context"));
-        let binding = json!({"policy_bindings": [{"id": "asked", "target": target, "policy": name(index)}]});
+        let mut binding = json!({"policy_bindings": [{"id": "asked", "target": target, "policy": name}]});
+        if let Some(users) = question.get("users") {
+            binding["users"] = users.clone();
+        }
         let (resources, mut request) = read(&binding, &target, &subject, &context);
         let update = Update::Delta { upserts: resources, removals: Vec::new() };
         if let Err(problems) = apply(&self.store, update) {
@@ -77,16 +93,22 @@ impl Sidecar {
         let [binding] = explanation.bindings.as_slice() else { panic!("{explanation:?}") };
         match &binding.error {
             // The name of the policy, which says nothing here.
-            Some(text) => Said::Error(text.trim_end_matches(&format!(" ({})", name(index))).to_owned()),
+            Some(text) => Said::Error(text.trim_end_matches(&format!(" ({name})")).to_owned()),
             None => Said::Answer {
                 passing: answer.decision == i32::from(v1::Decision::Allow),
                 messages: answer.messages,
             },
         }
     }
+
+    /// How a policy was compiled.
+    pub(crate) fn compiled(&self, name: &str) -> Arc<Compiled> {
+        self.store.load().policy(name).unwrap_or_else(|| panic!("there is no policy `{name}`"))
+    }
 }
 
-fn name(index: usize) -> String {
+/// What the policy of this body is called.
+pub(crate) fn name(index: usize) -> String {
     format!("body-{index}")
 }
 

@@ -21,6 +21,10 @@ const IN_SCOPE: &[(&str, &str)] = &[
     ("copy", "_copy"),
     ("zoneinfo", "_zones"),
     ("pytz", "_zones"),
+    // Names of attributes, which policies on user settings look for.
+    ("authentik.core.models.USER_ATTRIBUTE_CHANGE_EMAIL", "'goauthentik.io/user/can-change-email'"),
+    ("authentik.core.models.USER_ATTRIBUTE_CHANGE_NAME", "'goauthentik.io/user/can-change-name'"),
+    ("authentik.core.models.USER_ATTRIBUTE_CHANGE_USERNAME", "'goauthentik.io/user/can-change-username'"),
     ("django.utils.timezone", "_timezone"),
     ("django.utils.text", "_texts"),
 ];

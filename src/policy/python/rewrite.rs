@@ -362,6 +362,8 @@ impl<'a> Reading<'a> {
         // `_ipaddress` belongs to the addresses, `_texts` to the texts, `_zones` to the moments, the rest to the modules.
         match name.as_bytes() {
             b"_ipaddress" => self.needs.ip = true,
+            // A value, which needs nothing.
+            [b'\'', ..] => {}
             b"_texts" => self.needs.text = true,
             b"_zones" => self.needs.moments = true,
             _ => self.needs.modules = true,

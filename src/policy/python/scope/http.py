@@ -44,6 +44,9 @@ class WSGIRequest:
         self.body = data['body']
         self.content_type = data['content_type']
         self.user = user
+        # What users may change by themselves: authentik's defaults.
+        self.tenant = _Thing({'default_user_change_name': True, 'default_user_change_email': False,
+                              'default_user_change_username': False})
         self._host = data['host']
         self._full = data['full']
         self.brand = _Thing({'branding_title': data['brand'], 'domain': data['host']}) if data['brand'] is not None else None
