@@ -272,10 +272,16 @@ impl<'a> Reading<'a> {
             return;
         }
         let Some(first) = delete.targets.first() else { return };
-        self.replace(TextRange::new(delete.start(), first.start()), "");
+        // Brackets around a target stay.
+        let tokens = self.tokens_in(TextRange::new(delete.start(), delete.end()));
+        let after = tokens.get(1).map_or(first.start(), Ranged::start);
+        self.replace(TextRange::new(delete.start(), after), "");
         for pair in delete.targets.windows(2) {
             if let [left, right] = pair {
-                self.replace(TextRange::new(left.end(), right.start()), "; ");
+                let between = self.tokens_in(TextRange::new(left.end(), right.start()));
+                if let Some(comma) = between.iter().find(|token| token.kind() == TokenKind::Comma) {
+                    self.replace(comma.range(), ";");
+                }
             }
         }
         for target in &delete.targets {

@@ -42,6 +42,8 @@ def _now_in(kind, tz=None):
 
 
 def _fromtimestamp(kind, seconds, tz=None):
+    if kind is not _dt.datetime and kind is not _dt.date:
+        return kind.fromtimestamp(seconds, tz)
     whole = int(seconds // 1)
     part = int((seconds - whole) * 1000000 + 0.5)
     moment = _dt.datetime(1970, 1, 1, tzinfo=_utc) + _dt.timedelta(seconds=whole, microseconds=part)
@@ -50,12 +52,16 @@ def _fromtimestamp(kind, seconds, tz=None):
     return moment.replace(tzinfo=None) if tz is None else _in_zone(moment, tz)
 
 
-def _combine(kind, date, time, tzinfo=None):
+def _combine(kind, date, time=None, tzinfo=None):
+    if kind is not _dt.datetime:
+        return kind.combine(date) if time is None else kind.combine(date, time)
     return _dt.datetime(date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond,
                         tzinfo=time.tzinfo if tzinfo is None else tzinfo)
 
 
 def _isocalendar(moment):
+    if type(moment) is not _dt.datetime and type(moment) is not _dt.date:
+        return moment.isocalendar()
     day = _dt.date(moment.year, moment.month, moment.day)
     thursday = day + _dt.timedelta(days=4 - day.isoweekday())
     return (thursday.year, (thursday - _dt.date(thursday.year, 1, 1)).days // 7 + 1, day.isoweekday())
