@@ -55,6 +55,34 @@ mod tests {
         assert!(wrong.is_empty(), "{count} of {asked}:\n{}", wrong.join("\n"));
     }
 
+    #[test]
+    fn limits_are_what_the_docs_say() {
+        let nested = |depth: usize| format!("return {}1{}", "(".repeat(depth), ")".repeat(depth));
+        let long = |bytes: usize| format!("return True  #{}", "x".repeat(bytes - 14));
+        let deep = |levels: usize| format!("def f(n):\n    return n == 0 or f(n - 1)\nreturn f({levels})");
+        let bodies = [
+            "for n in range(150):\n    ak_message(n)\nreturn True".to_owned(),
+            "ak_message('x' * 5000)\nreturn True".to_owned(),
+            nested(190),
+            nested(210),
+            long(64 << 10),
+            deep(350),
+            deep(450),
+        ];
+        let mut sidecar = Sidecar::new(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut ask = |index| sidecar.ask(index, &serde_json::Value::Null);
+        let Said::Answer { messages, .. } = ask(0) else { panic!("no answer") };
+        assert_eq!(messages.len(), 100);
+        let Said::Answer { messages, .. } = ask(1) else { panic!("no answer") };
+        assert_eq!(messages[0].len(), 4096);
+        for works in [2, 4, 5] {
+            assert_eq!(ask(works), Said::Answer { passing: true, messages: vec![] }, "{works}");
+        }
+        for (beyond, text) in [(3, "nests"), (6, "maximum recursion depth exceeded")] {
+            assert!(matches!(ask(beyond), Said::Error(found) if found.contains(text)), "{beyond}");
+        }
+    }
+
     /// What a row must say, after its cases.
     fn verdict(cases: &[&Case]) -> Verdict {
         let refused = cases.iter().filter(|case| case.refused).count();

@@ -197,6 +197,7 @@ fn person(needs: Needs, input: &Input<'_>) -> Object {
             }
             fields.put("username", person.username).put("name", person.name).put("email", person.email);
             fields.put("is_active", !person.anonymous || !person.username.is_empty());
+            fields.put("is_staff", person.is_superuser);
             fields.put("is_superuser", person.is_superuser).put("type", "internal").put("path", "");
             fields.put("attributes", attributes(person.attributes)).put("_usable", Option::<bool>::None);
             fields.put("_authenticators", Object::List(Vec::new())).put("_all", group_list(&groups));
@@ -221,7 +222,7 @@ fn user(user: &User, attributes_now: &Value, is_superuser: bool, groups: &[(Arc<
     let key: Object = id.parse::<i64>().map_or_else(|_| text(&id), Object::Int);
     fields.put("_nobody", false).put("pk", key.clone()).put("id", key).put("uuid", &*id);
     fields.put("username", &*user.username).put("name", &*user.name).put("email", &*user.email);
-    fields.put("is_active", user.is_active).put("is_superuser", is_superuser);
+    fields.put("is_active", user.is_active).put("is_superuser", is_superuser).put("is_staff", is_superuser);
     fields.put("type", &*user.kind).put("path", &*user.path).put("attributes", attributes(attributes_now));
     fields.put("_usable", user.has_usable_password);
     let confirmed = user.authenticators.iter().filter(|it| it.confirmed);
@@ -329,7 +330,7 @@ fn object(input: &Input<'_>) -> Object {
             "Source"
         }
         TargetDetail::Flow(flow) => {
-            fields.put("slug", key).put("title", &*flow.title);
+            fields.put("slug", key).put("title", &*flow.title).put("designation", &*flow.designation);
             "Flow"
         }
         TargetDetail::FlowStageBinding(binding) => {

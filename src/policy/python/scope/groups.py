@@ -5,10 +5,13 @@ class Group:
         _fill(self, data)
 
     def __str__(self):
-        return self.name
+        return 'Group ' + self.name
 
     def __repr__(self):
-        return '<Group: ' + self.name + '>'
+        return '<Group: Group ' + self.name + '>'
+
+    def is_member(self, user):
+        return self in user.all_groups()
 
     def __eq__(self, other):
         return isinstance(other, Group) and self.pk == other.pk

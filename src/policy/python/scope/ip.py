@@ -128,6 +128,7 @@ def _network(network, value, strict, version):
     _fill(network, found)
     network.max_prefixlen = 32 if version == 4 else 128
     network.num_addresses = 2 ** (network.max_prefixlen - network.prefixlen)
+    network.netmask = ip_address(found['netmask'])
     network.network_address = ip_address(found['_low'])
     network.broadcast_address = ip_address(found['_high'])
     network.with_prefixlen = network.compressed
