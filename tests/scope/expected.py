@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -22,6 +23,8 @@ for part in (here / "snippets.txt").read_text().split("\n=== ")[1:]:
             exec(f"def snippet():\n{lines}", scope)
             expected[name] = repr(scope["snippet"]())
     except Exception as error:
-        expected[name] = f"! {type(error).__name__}: {error}"
+        # Where a module lies on this machine is nobody's business.
+        text = re.sub(r"\(/[^)]*\)", "(...)", str(error))
+        expected[name] = f"! {type(error).__name__}: {text}"
 (here / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 print(len(expected), "snippets")

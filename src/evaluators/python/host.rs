@@ -108,14 +108,6 @@ fn zone(name: &str, seconds: i64) -> Result<Object, String> {
     Ok(Object::Int(offset.into()))
 }
 
-/// The offset of a zone at a moment, both in seconds.
-fn zone(name: &str, seconds: i64) -> Result<Object, String> {
-    let zone: chrono_tz::Tz = name.parse().map_err(|_| format!("no time zone found with key {name}"))?;
-    let moment = DateTime::from_timestamp(seconds, 0).ok_or("the moment is out of range")?;
-    let offset = zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc();
-    Ok(Object::Int(offset.into()))
-}
-
 fn hash(name: &str, data: &[u8]) -> Result<Object, String> {
     Ok(Object::Bytes(match name {
         "md5" => md5::Md5::digest(data).to_vec(),
