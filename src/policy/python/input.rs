@@ -93,7 +93,7 @@ const MAX_DIGITS: u64 = 4_300;
 /// The most text that a program may hand back at once, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
-/// A program hands back more than [`MAX_VALUES`] values or [`MAX_TEXT`] bytes.
+/// A program hands back more than [`MAX_VALUES`] values or 1 MiB of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch;
 
