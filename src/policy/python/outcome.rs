@@ -48,14 +48,9 @@ pub fn verdict(result: Object) -> Outcome {
             };
             Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: plain_raw }
         }
-        // Messages given before an error are lost; what was changed is not.
+        // Messages given before an error are lost; what was changed is not. The text may be empty, as in authentik.
         (Object::Bool(false), Object::String(text)) => {
-            let text = match &raw {
-                Object::String(kind) if text.trim().is_empty() => {
-                    format!("the policy raised {kind} and said nothing").into()
-                }
-                _ => cut(&text),
-            };
+            let text = cut(&text);
             Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
         }
         _ => broken(),
