@@ -63,7 +63,8 @@ fuzz_target!(|body: Body| {
         let verdict = server.runtime.block_on(settled).verdict;
         assert!(verdict.messages.len() <= 100);
         if let Err(text) = verdict.result {
-            assert!(!text.trim().is_empty(), "an error without a text from {:?}", body.0);
+            // A program that was ended says so; one that raised something says what it liked.
+            assert!(!text.contains("took the interpreter down"), "{text} from {:?}", body.0);
         }
     });
 });

@@ -249,7 +249,7 @@ fn place(bytes: &mut Unstructured<'_>) -> Result<String> {
 
 fn expression(bytes: &mut Unstructured<'_>, depth: usize) -> Result<String> {
     let kinds = if depth >= DEPTH { 4 } else { 16 };
-    let mut inner = |bytes: &mut Unstructured<'_>| expression(bytes, depth + 1);
+    let inner = |bytes: &mut Unstructured<'_>| expression(bytes, depth + 1);
     Ok(match bytes.int_in_range(0..=kinds)? {
         0 | 1 => (*bytes.choose(NAMES)?).to_owned(),
         2 => bytes.int_in_range(-300_i64..=300)?.to_string(),

@@ -1,8 +1,9 @@
 //! Python programs: run in worker processes, a few of them, so that a hostile one takes down no more than its worker and
 //! holds up nobody.
 //!
-//! A program that runs longer than most do gives its place back and goes on beside the pool, one call of each such
-//! program at a time; so others find a worker. One that does not end at its deadline has its worker ended.
+//! A program that takes longer than most do gives its place back and goes on beside the pool, where it stays from then
+//! on, one call of each such program at a time; so others find a worker. One that does not end at its deadline has its
+//! worker ended.
 
 mod host;
 mod memory;
@@ -42,10 +43,15 @@ const TOO_LARGE: &str = "the policy needs more memory than the server's limit; m
 const NO_ROOM: &str = "the question with its context is larger than a policy in Python can take; send less";
 /// The text of the error of a program whose worker died.
 const DIED: &str = "the policy took the interpreter down, most likely by its use of memory or by deep recursion; make it smaller";
-/// How long most programs take at most. One that takes longer gives its place back.
+/// How much of the processor's time most programs take at most. One that takes more gives its place back. It is not
+/// what a clock shows: on a busy machine every program takes long, and a hostile one could make suspects of all others.
 const SHORT: Duration = Duration::from_millis(25);
+/// How long most programs take at most by the clock, on a busy machine or waiting for what they call.
+const LONG: Duration = Duration::from_millis(250);
 /// How long a program that took longer is kept from more than one worker.
 const SUSPICION: Duration = Duration::from_secs(60);
+/// How many programs are suspected before those are looked for that are not any more: of policies that are gone.
+const MAX_SUSPECTS: usize = 1_000;
 /// How long a program may take after its time is up before its worker is ended: some of what the interpreter does it
 /// does in one piece, without a look at the clock.
 const GRACE: Duration = Duration::from_millis(250);
@@ -140,6 +146,8 @@ struct Worker {
     left: Duration,
     /// It is not to be used again.
     spent: bool,
+    /// The processor's time that it had used when its last program ended.
+    used: Duration,
 }
 
 impl Python {
@@ -175,18 +183,22 @@ impl Python {
         let Some(worker) = lease.worker.as_mut() else { return broken(DIED.to_owned()) };
         worker.left = shared.options.limit;
         let mut runner = Runner { worker, deadline, depth: 0, answers };
+        let meter = Meter::of(runner.worker);
         let outcome = {
             let work = runner.run(call);
             tokio::pin!(work);
-            tokio::select! {
-                outcome = &mut work => outcome,
-                () = tokio::time::sleep(SHORT) => {
+            loop {
+                tokio::select! {
+                    outcome = &mut work => break outcome,
+                    () = tokio::time::sleep(SHORT) => {}
+                }
+                if meter.is_long() {
                     shared.suspect(key);
                     // Beside the pool, if there is room; its place is for others then.
                     if !beside && let Ok(room) = Arc::clone(&shared.overtime).try_acquire_owned() {
                         lease.place = Some(room);
                     }
-                    work.await
+                    break work.await;
                 }
             }
         };
@@ -249,8 +261,44 @@ impl Shared {
     fn suspect(&self, key: u64) {
         let until = Instant::now() + SUSPICION;
         let new = || Suspect { until, turn: Arc::new(Semaphore::new(1)) };
+        if self.suspects.len() >= MAX_SUSPECTS {
+            self.suspects.retain(|_, suspect| suspect.until > Instant::now());
+        }
         self.suspects.entry(key).or_insert_with(new).until = until;
     }
+}
+
+/// What a program has used until now.
+struct Meter {
+    process: Option<u32>,
+    start: Instant,
+    /// What its worker had used before.
+    used: Duration,
+}
+
+impl Meter {
+    fn of(worker: &Worker) -> Self {
+        let process = worker.child.as_ref().and_then(Child::id);
+        Self { process, start: Instant::now(), used: worker.used }
+    }
+
+    /// Whether it is one of those that take long. For a thread of this process there is only the clock.
+    fn is_long(&self) -> bool {
+        let elapsed = self.start.elapsed();
+        let used =
+            self.process.and_then(processor_time).map_or(elapsed, |used| used.saturating_sub(self.used));
+        used >= SHORT || elapsed >= LONG
+    }
+}
+
+/// The processor's time that a process has used, in steps of a hundredth of a second.
+fn processor_time(process: u32) -> Option<Duration> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program, in parentheses, may have blanks and parentheses itself. The state is the third field.
+    let mut fields = status.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis((user + system) * 1_000 / ticks))
 }
 
 /// A worker in use, with the place that it takes.
@@ -379,8 +427,8 @@ impl Worker {
         ours.set_nonblocking(true)?;
         let codec = LengthDelimitedCodec::builder().max_frame_length(wire::MAX_FRAME).new_codec();
         let frames = Framed::new(UnixStream::from_std(ours)?, codec);
-        let (known, left) = (HashSet::new(), Duration::ZERO);
-        Ok(Self { frames, child, known, runs: 0, beside, open: 0, left, spent: false })
+        let (known, none) = (HashSet::new(), Duration::ZERO);
+        Ok(Self { frames, child, known, runs: 0, beside, open: 0, left: none, spent: false, used: none })
     }
 
     /// Whether its process, if it has one, is still there. Something else may have ended it.
@@ -402,8 +450,9 @@ impl Worker {
         let frame: BytesMut = frame?.ok_or(io::ErrorKind::UnexpectedEof)??;
         let message = wire::decode(&frame)?;
         self.open = self.open.saturating_sub(u32::from(!matches!(message, FromWorker::Ask(_))));
-        if let FromWorker::Done { spent, .. } = message {
+        if let FromWorker::Done { spent, used, .. } = message {
             self.spent |= spent;
+            self.used = used;
         }
         Ok(message)
     }

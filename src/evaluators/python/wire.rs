@@ -53,6 +53,8 @@ pub(super) enum FromWorker {
         said: Said,
         /// The worker has grown and should run nothing any more.
         spent: bool,
+        /// The processor's time that the worker has used since it was started.
+        used: Duration,
     },
 }
 

@@ -165,7 +165,9 @@ impl<R: Read, W: Write> Worker<R, W> {
 
     fn done(&mut self, outcome: Outcome) -> io::Result<()> {
         let spent = self.measured.as_ref().is_some_and(Memory::is_spent);
-        wire::write(&mut self.output, &FromWorker::Done { said: outcome.into(), spent })
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let used = used.try_into().unwrap_or_default();
+        wire::write(&mut self.output, &FromWorker::Done { said: outcome.into(), spent, used })
     }
 
     /// Runs a program to its end, and answers what it asks.

@@ -48,9 +48,8 @@ pub fn verdict(result: Object) -> Outcome {
             };
             Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: plain_raw }
         }
-        // Messages given before an error are lost; what was changed is not.
+        // Messages given before an error are lost; what was changed is not. The text may be empty, as in authentik.
         (Object::Bool(false), Object::String(text)) => {
-            // One without a text has none here either, as in authentik.
             let text = cut(&text);
             Outcome { verdict: Verdict { changes, ..Verdict::error(text) }, raw: Value::Null }
         }
