@@ -85,12 +85,13 @@ impl Evaluators {
             }
             Deferred::Called(deferred) => Box::pin(self.run(snapshot, *deferred, deadline)).await,
             Deferred::Python(call) => self.python(snapshot, &call, deadline).await.verdict,
+            // Boxed, so that the room for what is rare is not carried, and moved, by everything that waits.
             Deferred::Breaches(breaches) => match &self.breaches {
-                Some(source) => source.look_up(*breaches).await,
+                Some(source) => Box::pin(source.look_up(*breaches)).await,
                 None => Verdict::error(NO_BREACHES),
             },
-            Deferred::Reuse(reuse) => self.passwords.compare(*reuse).await,
-            Deferred::Remote(call) => self.remote.ask(*call, deadline).await,
+            Deferred::Reuse(reuse) => Box::pin(self.passwords.compare(*reuse)).await,
+            Deferred::Remote(call) => Box::pin(self.remote.ask(*call, deadline)).await,
         }
     }
 
@@ -322,6 +323,17 @@ mod tests {
         let (slow, other) = tokio::join!(slow, other);
         assert!(slow.result.unwrap_err().contains("timed out"));
         assert_eq!(other, Verdict::of(true));
+    }
+
+    #[tokio::test]
+    async fn what_waits_takes_little_room() {
+        let (evaluators, store) = (Evaluators::default(), Store::new(Settings::default()));
+        let deferred = Deferred::Wait { min: Duration::ZERO, max: Duration::ZERO, verdict: Verdict::of(true) };
+        let (called, timeout) = (false, Duration::from_secs(1));
+        let waiting = Waiting { target: TargetKey(0), row: 0, called, deferred, timeout };
+        let snapshot = store.load();
+        let size = size_of_val(&evaluators.settle(&snapshot, waiting, Instant::now()));
+        assert!(size < 4_096, "{size} bytes");
     }
 
     #[test]
