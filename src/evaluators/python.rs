@@ -48,6 +48,8 @@ const DIED: &str = "the policy took the interpreter down, most likely by its use
 const SHORT: Duration = Duration::from_millis(25);
 /// How long most programs take at most by the clock, on a busy machine or waiting for what they call.
 const LONG: Duration = Duration::from_millis(250);
+/// The nice value of what stands back.
+const NICE: i32 = 19;
 /// How long a program that took longer is kept from more than one worker.
 const SUSPICION: Duration = Duration::from_secs(60);
 /// How many programs are suspected before those are looked for that are not any more: of policies that are gone.
@@ -184,6 +186,7 @@ impl Python {
         worker.left = shared.options.limit;
         let mut runner = Runner { worker, deadline, depth: 0, answers };
         let meter = Meter::of(runner.worker);
+        let mut stood_back = false;
         let outcome = {
             let work = runner.run(call);
             tokio::pin!(work);
@@ -194,6 +197,8 @@ impl Python {
                 }
                 if meter.is_long() {
                     shared.suspect(key);
+                    meter.process.into_iter().for_each(stand_back);
+                    stood_back = true;
                     // Beside the pool, if there is room; its place is for others then.
                     if !beside && let Ok(room) = Arc::clone(&shared.overtime).try_acquire_owned() {
                         lease.place = Some(room);
@@ -204,6 +209,10 @@ impl Python {
         };
         match outcome {
             Ok(outcome) => {
+                if let Some(worker) = lease.worker.as_mut() {
+                    // It cannot have its priority back, and the next program there may be in a hurry.
+                    worker.spent |= stood_back && !worker.beside;
+                }
                 lease.done = true;
                 outcome
             }
@@ -265,6 +274,20 @@ impl Shared {
             self.suspects.retain(|_, suspect| suspect.until > Instant::now());
         }
         self.suspects.entry(key).or_insert_with(new).until = until;
+    }
+}
+
+/// Lets others come first from now on. The lowest priority, since what takes long would otherwise hold up every question
+/// on a machine of few processors.
+fn stand_back(process: u32) {
+    use rustix::process::{Pid, setpriority_process};
+    // Priorities are of threads, and the one that runs programs is not the first one of its process.
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return };
+    for thread in threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok()) {
+        if let Some(thread) = Pid::from_raw(thread) {
+            // It may have ended, or it may not be allowed; then they share.
+            let _refused = setpriority_process(Some(thread), NICE);
+        }
     }
 }
 

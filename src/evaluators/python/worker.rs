@@ -29,8 +29,6 @@ const STACK: usize = 64 << 20;
 
 /// What the process itself may need beyond the programs' memory: between two looks at it, and to say what happened.
 const HEADROOM: u64 = 16 << 20;
-/// What a worker that stands back adds to its nice value.
-const NICE: i32 = 10;
 /// The longest name of a policy that is called.
 const MAX_NAME: usize = 1_024;
 const NO_NAME: &str =
@@ -116,7 +114,7 @@ impl<R: Read, W: Write> Worker<R, W> {
         if beside && !self.stands_back {
             self.stands_back = true;
             // Others come first. It may not be allowed; then they share.
-            let _refused = rustix::process::setpriority_process(None, NICE);
+            let _refused = rustix::process::setpriority_process(None, super::NICE);
         }
         if let Some((name, text)) = script {
             if self.scripts.len() >= MAX_SCRIPTS {
