@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "bindery/v1/bundle.proto",
         "bindery/v1/resource.proto",
+        "bindery/v1/sync.proto",
         "bindery/v1/decision.proto",
         "bindery/v1/evaluator.proto",
     ];

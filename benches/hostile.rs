@@ -46,7 +46,7 @@ const HOSTILE: [(&str, &str); 4] = [
     ("pattern", "while True:\n    regex_match('a' * 5000 + 'b', r'(a*)*\\1$')"),
     (
         "calls and depth",
-        "def a(n):\n    return [a(n + 1)] if n < 300 else ak_call_policy('endless loop')\nreturn a(0)",
+        "def a(n):\n    return [a(n + 1)] if n < 300 else ak_call_policy('endless loop')\na(0)\nreturn False",
     ),
 ];
 

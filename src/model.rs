@@ -11,6 +11,7 @@ mod question;
 mod subject;
 mod target;
 mod value;
+mod version;
 
 pub use answer::{Answer, BindingReport, Decision, Reason, SkipReason, TargetReport};
 pub use binding::{BindingSubject, Mode, PolicyBinding};
@@ -27,3 +28,4 @@ pub use target::{
     InvalidResponseAction, RacEndpoint, Source, Stage, Target, TargetDetail, TargetKind, TargetRef,
 };
 pub use value::{Timestamp, Value};
+pub use version::{Digest, Sum, Version};

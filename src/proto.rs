@@ -6,6 +6,7 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use std::sync::LazyLock;
 
+pub mod resource;
 pub mod value;
 
 /// Package `bindery.v1`.

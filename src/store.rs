@@ -4,6 +4,7 @@
 //! Must not know: who writes, who asks.
 
 mod atoms;
+mod content;
 mod directory;
 mod draft;
 mod hot;
@@ -11,7 +12,7 @@ mod index;
 mod reputation;
 mod snapshot;
 
-pub use draft::{Change, Changed, Upsert};
+pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
 pub use hot::HotStats;
 pub use snapshot::{Counts, Snapshot};
 
@@ -102,15 +103,27 @@ impl Store {
     /// # Errors
     /// Everything that is wrong with the change.
     pub fn update(&self, change: Change) -> Result<Changed, Vec<Problem>> {
+        self.put(change, false).map(|(changed, _)| changed)
+    }
+
+    /// As [`Store::update`], with what the change came down to.
+    ///
+    /// # Errors
+    /// As [`Store::update`].
+    pub fn update_recorded(&self, change: Change) -> Result<(Changed, Difference), Vec<Problem>> {
+        self.put(change, true)
+    }
+
+    fn put(&self, change: Change, recorded: bool) -> Result<(Changed, Difference), Vec<Problem>> {
         // A writer that panicked has published nothing, so the lock protects nothing that could be half done.
         let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let base = self.load();
-        let (next, changed) = draft::derive(&base, change)?;
+        let (next, changed, difference) = draft::derive(&base, change, recorded)?;
         if let Some((next, touched)) = next {
             self.current.store(Arc::new(next));
             base.drop_hot(&touched);
         }
-        Ok(changed)
+        Ok((changed, difference))
     }
 
     /// Where addresses are looked up from now on. The revision stays, since places are no configuration.

@@ -96,7 +96,7 @@ pub async fn check_on(
 /// As [`check`].
 pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -> Result<Attempt, Failure> {
     let revision = snapshot.revision();
-    if revision == 0 {
+    if snapshot.is_unset() {
         let message = "there is no configuration yet; try again once one is loaded".to_owned();
         return Err(Failure { code: Code::Unavailable, field: String::new(), message });
     }

@@ -69,7 +69,7 @@ impl DecisionService for DecisionApi {
         }
         let (snapshot, now) = (self.store.load(), now());
         let revision = snapshot.revision();
-        if revision == 0 {
+        if snapshot.is_unset() {
             let message = "there is no configuration yet; try again once one is loaded".to_owned();
             return Err(status(Failure { code: Code::Unavailable, field: String::new(), message }));
         }

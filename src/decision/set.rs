@@ -54,10 +54,12 @@ impl Switches {
     const NEGATE: u32 = 2;
     const FAILURE_RESULT: u32 = 4;
     const DRY_RUN: u32 = 8;
+    const TARGET_BY_ID: u32 = 16;
+    const POLICY_BY_ID: u32 = 32;
     /// Where the timeout begins.
-    const SHIFT: u32 = 4;
+    const SHIFT: u32 = 6;
 
-    /// The settings of a binding. A timeout beyond 74 hours counts as these.
+    /// The settings of a binding. A timeout beyond 18 hours counts as these.
     pub fn new(enabled: bool, negate: bool, failure_result: bool, dry_run: bool, timeout: Duration) -> Self {
         let bit = |on: bool, bit: u32| if on { bit } else { 0 };
         let milliseconds =
@@ -89,6 +91,25 @@ impl Switches {
     /// Reported, never counted.
     pub const fn dry_run(self) -> bool {
         self.0 & Self::DRY_RUN != 0
+    }
+
+    /// As before, with how the binding names its target and its policy: by the id, where there is a name as well. It
+    /// means nothing for a decision, only for what the binding is when it is handed on.
+    #[must_use]
+    pub const fn referring(self, target_by_id: bool, policy_by_id: bool) -> Self {
+        let target = if target_by_id { Self::TARGET_BY_ID } else { 0 };
+        let policy = if policy_by_id { Self::POLICY_BY_ID } else { 0 };
+        Self(self.0 | target | policy)
+    }
+
+    /// Names its target by the id.
+    pub const fn target_by_id(self) -> bool {
+        self.0 & Self::TARGET_BY_ID != 0
+    }
+
+    /// Names its policy by the id.
+    pub const fn policy_by_id(self) -> bool {
+        self.0 & Self::POLICY_BY_ID != 0
     }
 
     /// Bounds one execution of the policy.

@@ -164,7 +164,17 @@ impl Python {
     /// Runs a program until its end, or `deadline`. Whoever drops this future early leaves the worker to come to its end
     /// alone.
     pub(super) async fn run(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Outcome {
-        let broken = |text: String| Outcome { verdict: Verdict::error(text), raw: Value::Null };
+        loop {
+            if let Some(outcome) = self.attempt(call, deadline, answers).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// Runs a program; nothing when it takes long and there is no room for that: then it has been ended, and may begin
+    /// anew when its turn comes.
+    async fn attempt(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Option<Outcome> {
+        let broken = |text: String| Some(Outcome { verdict: Verdict::error(text), raw: Value::Null });
         let shared = &self.shared;
         let key = call.script.key;
         // One that took long before waits for its turn, and not among the others: it never takes a place of theirs.
@@ -192,20 +202,27 @@ impl Python {
             tokio::pin!(work);
             loop {
                 tokio::select! {
-                    outcome = &mut work => break outcome,
+                    outcome = &mut work => break Some(outcome),
                     () = tokio::time::sleep(SHORT) => {}
                 }
                 if meter.is_long() {
                     shared.suspect(key);
                     meter.process.into_iter().for_each(stand_back);
                     stood_back = true;
-                    // Beside the pool, if there is room; its place is for others then.
-                    if !beside && let Ok(room) = Arc::clone(&shared.overtime).try_acquire_owned() {
-                        lease.place = Some(room);
+                    // It goes on beside the pool, if there is room; its place is for others in any case.
+                    if !beside {
+                        match Arc::clone(&shared.overtime).try_acquire_owned() {
+                            Ok(room) => lease.place = Some(room),
+                            Err(_) => break None,
+                        }
                     }
-                    break work.await;
+                    break Some(work.await);
                 }
             }
+        };
+        let Some(outcome) = outcome else {
+            lease.worker = None;
+            return None;
         };
         match outcome {
             Ok(outcome) => {
@@ -214,7 +231,7 @@ impl Python {
                     worker.spent |= stood_back && !worker.beside;
                 }
                 lease.done = true;
-                outcome
+                Some(outcome)
             }
             Err(error) => {
                 lease.worker = None;

@@ -1,12 +1,13 @@
 //! What is wrong with a piece of configuration, and where.
 
+use super::TargetKind;
 use std::fmt;
 
 /// The kinds of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceKind {
     /// One of the nine kinds of target.
-    Target(super::TargetKind),
+    Target(TargetKind),
     /// A policy binding.
     PolicyBinding,
     /// A policy.
@@ -22,6 +23,38 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// All kinds, in the order of the schema, which is not the order in which they are put together.
+    pub const ALL: [Self; 15] = [
+        Self::Target(TargetKind::Application),
+        Self::Target(TargetKind::Entitlement),
+        Self::Target(TargetKind::Source),
+        Self::Target(TargetKind::Flow),
+        Self::Target(TargetKind::FlowStageBinding),
+        Self::Target(TargetKind::Device),
+        Self::Target(TargetKind::DeviceAccessGroup),
+        Self::Target(TargetKind::NotificationRule),
+        Self::Target(TargetKind::RacEndpoint),
+        Self::PolicyBinding,
+        Self::Policy,
+        Self::Stage,
+        Self::User,
+        Self::Group,
+        Self::ReputationScore,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Target(kind) => kind as usize,
+            Self::PolicyBinding => 9,
+            Self::Policy => 10,
+            Self::Stage => 11,
+            Self::User => 12,
+            Self::Group => 13,
+            Self::ReputationScore => 14,
+        }
+    }
+
     /// The kind in a sentence.
     pub const fn noun(self) -> &'static str {
         match self {

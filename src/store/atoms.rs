@@ -116,6 +116,24 @@ impl Atoms {
         }
     }
 
+    /// The user that an atom stands for.
+    pub(super) fn user(&self, atom: Atom) -> UserRef {
+        match self.texts.get(&atom) {
+            Some((Space::UserId, id)) => UserRef::Id((**id).into()),
+            Some((_, name)) => UserRef::Username((**name).into()),
+            None => UserRef::Id("".into()),
+        }
+    }
+
+    /// The group that an atom stands for.
+    pub(super) fn group(&self, atom: Atom) -> GroupRef {
+        match self.texts.get(&atom) {
+            Some((Space::GroupId, id)) => GroupRef::Id((**id).into()),
+            Some((_, name)) => GroupRef::Name((**name).into()),
+            None => GroupRef::Id("".into()),
+        }
+    }
+
     /// The atom as people read it, such as `group/name/staff`.
     pub(super) fn text(&self, atom: Atom) -> String {
         self.texts.get(&atom).map_or_else(String::new, |(space, text)| format!("{}/{text}", space.label()))

@@ -29,8 +29,8 @@ pub(super) struct UserEntry {
 
 #[derive(Debug)]
 struct CachedStanding {
-    /// The directory revision that it was computed for.
-    revision: u64,
+    /// The directory's serial number that it was computed for.
+    serial: u64,
     standing: Arc<Standing>,
 }
 
@@ -49,8 +49,9 @@ pub(super) struct Directory {
     pub(super) groups: OrdMap<Atom, Arc<GroupEntry>>,
     /// From the atom of the group's name to that of its id.
     pub(super) group_names: OrdMap<Atom, Atom>,
-    /// The revision that last changed a group or an atom: standings computed for an older one are computed anew.
-    pub(super) revision: u64,
+    /// The serial number of the snapshot that last changed a group or an atom: standings computed for an older one are
+    /// computed anew.
+    pub(super) serial: u64,
 }
 
 impl Directory {
@@ -63,7 +64,7 @@ impl Directory {
     pub(super) fn standing(&self, atoms: &Atoms, entry: &UserEntry) -> Arc<Standing> {
         let cached = entry.standing.load();
         if let Some(cached) = cached.as_ref()
-            && cached.revision == self.revision
+            && cached.serial == self.serial
         {
             return Arc::clone(&cached.standing);
         }
@@ -72,7 +73,7 @@ impl Directory {
         let standing =
             self.compute(atoms, Some(&id), Some(&user.username), user.groups.iter().map(group_name));
         let standing = Arc::new(standing);
-        let cached = CachedStanding { revision: self.revision, standing: Arc::clone(&standing) };
+        let cached = CachedStanding { serial: self.serial, standing: Arc::clone(&standing) };
         entry.standing.store(Some(Arc::new(cached)));
         standing
     }

@@ -3,15 +3,20 @@
 //!
 //! Must not know: where a change came from.
 
+mod account;
 mod bindings;
 mod directory;
 mod targets;
 
+pub use account::Difference;
+
 use super::snapshot::{Node, Snapshot};
+use account::Account;
+use bytes::Bytes;
 use crate::decision::{Row, TargetKey};
 use crate::model::{
     Field, Group, Id, Policy, PolicyBinding, Problem, ReputationScore, ResourceKind, ResourceName, Stage,
-    Target, User,
+    Target, User, Version,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -76,7 +81,36 @@ pub struct Change {
     /// Resources to remove. One that is not there is no error, since a removal may come twice.
     pub removals: Vec<ResourceName>,
     /// Whether everything that `upserts` does not name is removed, too.
-    pub replace: bool,
+    pub replace: Replace,
+    /// The serialized resources that the upserts were made from, one for each. Empty: they are at home here, and their
+    /// plain form is what is handed on.
+    pub sent: Vec<Bytes>,
+    /// Where the configuration stands afterwards. Absent: one revision further, if anything changed.
+    pub version: Option<Version>,
+    /// What everything has to sum up to afterwards. Absent: it is not checked.
+    pub expected: Option<u128>,
+}
+
+/// What goes that a change does not name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Replace {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Everything.
+    All,
+    /// Everything of these kinds.
+    Kinds(Vec<ResourceKind>),
+}
+
+impl Replace {
+    fn takes(&self, kind: ResourceKind) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Kinds(kinds) => kinds.contains(&kind),
+        }
+    }
 }
 
 /// What a change did.
@@ -90,19 +124,24 @@ pub struct Changed {
     pub removed: usize,
 }
 
+/// The field of the problem of a change whose result sums up to something else than was told.
+pub const DIGEST: &str = "digest";
+
 /// The next revision, if there is one, with the targets whose bindings changed.
-type Derived = (Option<(Snapshot, Vec<TargetKey>)>, Changed);
+type Derived = (Option<(Snapshot, Vec<TargetKey>)>, Changed, Difference);
 
 /// What would be wrong with a change.
 pub(super) fn examine(base: &Snapshot, change: Change) -> Vec<Problem> {
-    derive(base, change).err().unwrap_or_default()
+    derive(base, change, false).err().unwrap_or_default()
 }
 
 /// Derives the next revision from `base`; nothing when the change changes nothing.
-pub(super) fn derive(base: &Snapshot, change: Change) -> Result<Derived, Vec<Problem>> {
+pub(super) fn derive(base: &Snapshot, change: Change, recorded: bool) -> Result<Derived, Vec<Problem>> {
+    let (version, expected) = (change.version, change.expected);
     let mut draft = Draft::new(base);
+    draft.account.recorded = recorded;
     draft.take(change);
-    draft.finish(base)
+    draft.finish(version, expected)
 }
 
 /// What is removed, for messages about what still refers to it.
@@ -114,37 +153,54 @@ struct Gone {
 }
 
 /// The next revision in the making.
-struct Draft {
+struct Draft<'a> {
+    base: &'a Snapshot,
     next: Snapshot,
+    account: Account,
     problems: Vec<Problem>,
     gone: Vec<Gone>,
     touched: HashSet<TargetKey>,
     upserted: usize,
     removed: usize,
+    /// Targets, policies and stages that are called differently now, so that references to them are looked up anew.
+    renamed: HashSet<TargetKey>,
+    renamed_policies: HashSet<u32>,
+    renamed_stages: HashSet<u32>,
     /// Whether a group or an atom changed, so that standings have to be computed anew.
     standings_changed: bool,
 }
 
-impl Draft {
-    fn new(base: &Snapshot) -> Self {
+impl<'a> Draft<'a> {
+    fn new(base: &'a Snapshot) -> Self {
         let mut next = base.clone();
-        next.revision = base.revision + 1;
+        next.serial = base.serial + 1;
         Self {
+            base,
             next,
+            account: Account::default(),
             problems: Vec::new(),
             gone: Vec::new(),
             touched: HashSet::new(),
             upserted: 0,
             removed: 0,
+            renamed: HashSet::new(),
+            renamed_policies: HashSet::new(),
+            renamed_stages: HashSet::new(),
             standings_changed: false,
         }
     }
 
     /// Notes what is wrong with an upsert.
-    fn problem(&mut self, index: usize, resource: &ResourceName, field: impl Into<Field>, message: String) {
+    fn problem(
+        &mut self,
+        index: impl Into<Option<usize>>,
+        resource: &ResourceName,
+        field: impl Into<Field>,
+        message: String,
+    ) {
         let resource = Some(resource.clone());
         self.problems.push(Problem {
-            index: Some(index),
+            index: index.into(),
             resource,
             field: field.into(),
             message,
@@ -155,7 +211,7 @@ impl Draft {
     /// Notes a reference to something that is not there.
     fn dangling(
         &mut self,
-        index: usize,
+        index: impl Into<Option<usize>>,
         resource: &ResourceName,
         field: &'static str,
         kind: ResourceKind,
@@ -174,15 +230,16 @@ impl Draft {
     }
 
     fn take(&mut self, change: Change) {
-        let Change { upserts, mut removals, replace } = change;
+        let Change { upserts, mut removals, replace, sent, .. } = change;
+        self.account.take(&upserts, sent);
         let upserts = self.without_doubles(upserts);
-        if replace {
-            removals = self.not_named(&upserts);
-        } else {
-            // What is both removed and added is replaced.
-            let named = names_of(&upserts);
-            removals.retain(|name| !named.contains(&(name.kind, &Id::new(&name.id))));
+        // What is both removed and added is replaced.
+        let named = names_of(&upserts);
+        removals.retain(|name| !named.contains(&(name.kind, &Id::new(&name.id))));
+        if replace != Replace::Nothing {
+            removals.extend(self.not_named(&named, &replace));
         }
+        drop(named);
         // Bindings first: what they are bound to may be removed with them.
         let (bindings, others): (Vec<_>, Vec<_>) =
             removals.into_iter().partition(|name| name.kind == ResourceKind::PolicyBinding);
@@ -193,6 +250,7 @@ impl Draft {
         others.iter().for_each(|name| self.remove(name));
 
         // Then what nothing has to be known for, then what refers to it, bindings last.
+        self.drop_directory_names(&upserts);
         let (mut targets, mut policies, mut stages, mut bindings) = (vec![], vec![], vec![], vec![]);
         for (index, upsert) in upserts {
             match upsert {
@@ -210,9 +268,12 @@ impl Draft {
         self.upsert_stages(stages);
         self.upsert_policies(policies);
         self.upsert_targets(targets);
+        let named: HashSet<Id> = bindings.iter().map(|(_, binding)| binding.id.clone()).collect();
         for (index, binding) in bindings {
-            self.upsert_binding(&mut rows, index, binding);
+            self.upsert_binding(&mut rows, Some(index), binding);
         }
+        self.resolve_anew(&mut rows, &named);
+        self.account_rows(&rows);
         self.rewrite_rows(rows);
         self.check_gone();
     }
@@ -235,8 +296,11 @@ impl Draft {
     }
 
     /// Everything that the upserts of a replacement do not name.
-    fn not_named(&self, upserts: &[(usize, Upsert)]) -> Vec<ResourceName> {
-        let named = names_of(upserts);
+    fn not_named(
+        &self,
+        named: &HashSet<(ResourceKind, &Id)>,
+        replace: &Replace,
+    ) -> Vec<ResourceName> {
         let next = &self.next;
         let targets = next.targets.values().map(|e| (ResourceKind::Target(e.target.kind()), &e.target.id));
         let rows = next.targets.values().flat_map(|e| e.rows.iter());
@@ -253,13 +317,14 @@ impl Draft {
             .chain(users)
             .chain(groups)
             .chain(scores)
-            .filter(|name| !named.contains(name))
+            .filter(|name| replace.takes(name.0) && !named.contains(name))
             .map(|(kind, id)| ResourceName { kind, id: id.to_string().into() })
             .collect()
     }
 
     fn remove(&mut self, name: &ResourceName) {
         let id = Id::new(&name.id);
+        self.account.touch(name.kind, &id);
         let removed = match name.kind {
             ResourceKind::Target(kind) => self.remove_target(kind, name),
             ResourceKind::Policy => self.remove_policy(name),
@@ -326,20 +391,34 @@ impl Draft {
         }
     }
 
-    fn finish(mut self, base: &Snapshot) -> Result<Derived, Vec<Problem>> {
+    fn finish(mut self, version: Option<Version>, expected: Option<u128>) -> Result<Derived, Vec<Problem>> {
         if !self.problems.is_empty() {
             self.problems.sort_by_key(|problem| problem.index);
             return Err(self.problems);
         }
-        let mut changed = Changed { revision: base.revision, upserted: self.upserted, removed: self.removed };
-        if changed.upserted == 0 && changed.removed == 0 && base.revision > 0 {
-            return Ok((None, changed));
+        self.account_others();
+        if let Some(expected) = expected.filter(|expected| *expected != self.next.digest.total()) {
+            let message = format!(
+                "everything together would sum up to {:032x}, and {expected:032x} was told; send everything anew",
+                self.next.digest.total()
+            );
+            let (index, resource, missing) = (None, None, None);
+            return Err(vec![Problem { index, resource, field: DIGEST.into(), message, missing }]);
         }
-        changed.revision = self.next.revision;
+        let base = self.base.version;
+        let mut changed =
+            Changed { revision: base.revision, upserted: self.upserted, removed: self.removed };
+        let is_same = changed.upserted == 0 && changed.removed == 0 && self.next.digest == self.base.digest;
+        if is_same && !self.base.is_unset() && version.is_none_or(|version| version == base) {
+            return Ok((None, changed, Difference::default()));
+        }
+        self.next.version = version.unwrap_or(Version { revision: base.revision + 1, ..base });
+        changed.revision = self.next.version.revision;
         if self.standings_changed {
-            self.next.directory.revision = self.next.revision;
+            self.next.directory.serial = self.next.serial;
         }
-        Ok((Some((self.next, self.touched.into_iter().collect())), changed))
+        let difference = self.account.difference();
+        Ok((Some((self.next, self.touched.into_iter().collect())), changed, difference))
     }
 }
 

@@ -35,9 +35,9 @@ impl HotEntry {
         set: Arc<BindingSet>,
         target: Arc<TargetEntry>,
         policies: Box<[Arc<PolicyEntry>]>,
-        revision: u64,
+        serial: u64,
     ) -> Self {
-        Self { set, target, policies, checked: AtomicU64::new(revision) }
+        Self { set, target, policies, checked: AtomicU64::new(serial) }
     }
 }
 
@@ -54,16 +54,16 @@ impl Hot {
     pub(super) fn get(
         &self,
         key: TargetKey,
-        revision: u64,
+        serial: u64,
         still_valid: impl FnOnce(&HotEntry) -> bool,
         compile: impl FnOnce() -> Option<HotEntry>,
     ) -> Option<Arc<BindingSet>> {
         if let Some(entry) = self.entries.get(&key).map(|entry| Arc::clone(entry.value())) {
-            if entry.checked.load(Ordering::Relaxed) == revision {
+            if entry.checked.load(Ordering::Relaxed) == serial {
                 return Some(Arc::clone(&entry.set));
             }
             if still_valid(&entry) {
-                entry.checked.store(revision, Ordering::Relaxed);
+                entry.checked.store(serial, Ordering::Relaxed);
                 return Some(Arc::clone(&entry.set));
             }
         }

@@ -7,14 +7,14 @@ use super::directory::{Directory, UserEntry};
 use super::hot::{Hot, HotEntry, HotStats};
 use super::index::{NameIndex, Slots};
 use super::reputation::ReputationTable;
-use super::{GroupAuthority, PolicyEntry, Settings, TargetEntry};
+use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
 use crate::decision::flow::{FlowLayout, FlowView, PlacedStage};
 use crate::decision::{
     Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    Group, GroupRef, Id, Mode, Policy, ReputationScore, Stage, Subject, Target, TargetDetail, TargetKind,
-    TargetRef, User, Value,
+    Digest, Group, GroupRef, Id, Mode, Policy, ReputationScore, ResourceKind, Stage, Subject, Target,
+    TargetDetail, TargetKind, TargetRef, User, Value, Version,
 };
 use crate::policy::{Compiled, Places, World};
 use imbl::{OrdMap, OrdSet};
@@ -51,7 +51,12 @@ pub struct Counts {
 /// One revision of the configuration. Never changes; a copy shares everything with its origin.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub(super) revision: u64,
+    /// Which snapshot of its store it is. Every change makes a new one, also one that leaves the version.
+    pub(super) serial: u64,
+    pub(super) version: Version,
+    pub(super) digest: Digest,
+    /// Resources that were sent in another form than the plain one, as they were sent.
+    pub(super) odd: Map<(ResourceKind, Id), Arc<[u8]>>,
     pub(super) settings: Settings,
     pub(super) targets: Slots<Arc<TargetEntry>>,
     /// By kind, in the order of [`TargetKind::ALL`].
@@ -78,7 +83,10 @@ pub struct Snapshot {
 impl Snapshot {
     pub(super) fn empty(settings: Settings) -> Self {
         Self {
-            revision: 0,
+            serial: 0,
+            version: Version::default(),
+            digest: Digest::default(),
+            odd: Map::default(),
             settings,
             targets: Slots::default(),
             target_names: std::array::from_fn(|_| NameIndex::default()),
@@ -99,7 +107,22 @@ impl Snapshot {
 
     /// The revision; 0: no configuration yet.
     pub const fn revision(&self) -> u64 {
-        self.revision
+        self.version.revision
+    }
+
+    /// The revision with its epoch.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether there is no configuration yet. One without resources is one.
+    pub const fn is_unset(&self) -> bool {
+        self.serial == 0
+    }
+
+    /// What all resources sum up to.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// How many resources there are.
@@ -324,7 +347,7 @@ impl Snapshot {
             active,
             rows: Arc::clone(&entry.rows),
         };
-        HotEntry::new(Arc::new(set), Arc::clone(entry), policies.into(), self.revision)
+        HotEntry::new(Arc::new(set), Arc::clone(entry), policies.into(), self.serial)
     }
 
     fn is_valid(&self, hot: &HotEntry, key: TargetKey) -> bool {
@@ -395,7 +418,7 @@ impl View for Snapshot {
     fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>> {
         self.hot.get(
             key,
-            self.revision,
+            self.serial,
             |hot| self.is_valid(hot, key),
             || self.target(key).map(|entry| self.compile(entry)),
         )

@@ -3,9 +3,11 @@
 //! Must not know: where the update came from.
 
 use super::convert;
-use crate::model::{Problem, ResourceName};
+use crate::model::{Problem, ResourceName, Version};
 use crate::proto::v1;
-use crate::store::{Change, Changed, Store, Upsert};
+use crate::store::{Change, Changed, Difference, Replace, Store, Upsert};
+use bytes::Bytes;
+use prost::Message as _;
 use std::collections::HashSet;
 
 /// The most problems that are reported at once; more would help nobody.
@@ -36,15 +38,58 @@ pub type Applied = Changed;
 /// upserts.
 pub fn apply(store: &Store, update: Update) -> Result<Applied, Vec<Problem>> {
     let (resources, removals, replace) = match update {
-        Update::Replace(resources) => (resources, Vec::new(), true),
-        Update::Delta { upserts, removals } => (upserts, removals, false),
+        Update::Replace(resources) => (resources, Vec::new(), Replace::All),
+        Update::Delta { upserts, removals } => (upserts, removals, Replace::Nothing),
     };
     let (upserts, problems) = convert_all(resources);
     if problems.is_empty() {
         let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
-        return store.update(Change { upserts, removals, replace }).map_err(shorten);
+        return store.update(Change { upserts, removals, replace, ..Change::default() }).map_err(shorten);
     }
     Err(shorten(with_references(store, upserts, removals, replace, problems)))
+}
+
+/// A change as it was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    /// Serialized resources to add or to replace.
+    pub upserts: Vec<Bytes>,
+    /// Resources to remove. One that is not there is no error.
+    pub removals: Vec<ResourceName>,
+    /// What goes that is not named.
+    pub replace: Replace,
+    /// Where the configuration stands afterwards. Absent: one revision further, if anything changed.
+    pub version: Option<Version>,
+    /// What everything has to sum up to afterwards. Absent: it is not checked.
+    pub expected: Option<u128>,
+}
+
+/// Validates what was sent and puts it into force. The very bytes are what is handed on.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
+    let Sent { upserts: bytes, removals, replace, version, expected } = sent;
+    let mut upserts = Vec::with_capacity(bytes.len());
+    let mut problems = Vec::new();
+    for (index, bytes) in bytes.iter().enumerate() {
+        match v1::Resource::decode(&**bytes) {
+            Ok(resource) => match convert::upsert(index, resource) {
+                Ok(upsert) => upserts.push((index, upsert)),
+                Err(wrong) => problems.extend(wrong),
+            },
+            Err(error) => {
+                let message = format!("is no serialized resource: {error}; send bindery.v1.Resource");
+                let (resource, missing) = (None, None);
+                problems.push(Problem { index: Some(index), resource, field: "".into(), message, missing });
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(shorten(with_references(store, upserts, removals, replace, problems)));
+    }
+    let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
+    store.update_recorded(Change { upserts, removals, replace, sent: bytes, version, expected }).map_err(shorten)
 }
 
 type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);
@@ -67,7 +112,7 @@ fn with_references(
     store: &Store,
     upserts: Vec<(usize, Upsert)>,
     removals: Vec<ResourceName>,
-    replace: bool,
+    replace: Replace,
     mut problems: Vec<Problem>,
 ) -> Vec<Problem> {
     let wrong: HashSet<ResourceName> =
@@ -77,7 +122,7 @@ fn with_references(
         wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
     };
     let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
-    let between = store.examine(Change { upserts, removals, replace }).into_iter().filter(|problem| {
+    let between = store.examine(Change { upserts, removals, replace, ..Change::default() }).into_iter().filter(|problem| {
         // A removal problem may come from a wrong resource, too.
         let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
         problem.index.is_some() && !about_wrong
@@ -254,8 +299,69 @@ mod tests {
             "{problems:?}"
         );
         apply(&store, delta(vec![app("1", "b"), app("2", "a")], &[])).unwrap();
-        assert_eq!(ask(&store, "b", "alice"), Decision::Deny);
-        assert_eq!(ask(&store, "a", "alice"), Decision::Allow);
+        // The binding says `a`, so it is about whatever is called that.
+        assert_eq!(ask(&store, "b", "alice"), Decision::Allow);
+        assert_eq!(ask(&store, "a", "alice"), Decision::Deny);
+    }
+
+    /// What is in force follows from what is held alone: a delta must not leave what a snapshot of the same would not.
+    #[test]
+    fn a_name_that_moves_takes_its_references_along_or_is_refused() {
+        let app = |id: &str, slug: &str| {
+            let (id, slug) = (id.into(), slug.into());
+            resource(R::Application(v1::Application { id, slug, ..Default::default() }))
+        };
+        let endpoint = |application: &str| {
+            let (id, application) = ("db".into(), application.into());
+            resource(R::RacEndpoint(v1::RacEndpoint { id, application, ..Default::default() }))
+        };
+        let store = Store::new(Settings::default());
+        let first = vec![app("1", "a"), app("2", "b"), binding("a", "x"), endpoint("a"), binding("2", "y")];
+        apply(&store, Update::Replace(first)).unwrap();
+        let problems = apply(&store, delta(vec![app("1", "c")], &[])).unwrap_err();
+        assert_eq!(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "RAC endpoint `db`: application: there is no application `a`; add it, or correct the reference",
+                "policy binding `application/a#0:group/name/x`: target: there is no application `a`; add it, or \
+                 correct the reference",
+            ]
+        );
+        // The names are swapped: what says `a` is about the other one now, what says `2` stays with it.
+        apply(&store, delta(vec![app("1", "b"), app("2", "a")], &[])).unwrap();
+        let other = Store::new(Settings::default());
+        let upserts = store.load().resources().map(|(_, bytes)| bytes.into()).collect();
+        apply_sent(&other, Sent { upserts, replace: Replace::All, ..Sent::default() }).unwrap();
+        for store in [&store, &other] {
+            let snapshot = store.load();
+            assert_eq!(ask(store, "b", "alice"), Decision::Allow);
+            assert_eq!(ask(store, "a", "alice"), Decision::Deny);
+            assert_eq!(snapshot.counts().bindings, 2);
+            assert_eq!(*snapshot.digest(), snapshot.recount());
+        }
+    }
+
+    #[test]
+    fn users_and_groups_may_swap_names_in_one_update() {
+        let person = |id: &str, username: &str| {
+            let (id, username) = (id.into(), username.into());
+            resource(R::User(v1::User { id, username, ..Default::default() }))
+        };
+        let team = |id: &str, name: &str| {
+            let (id, name) = (id.into(), name.into());
+            resource(R::Group(v1::Group { id, name, ..Default::default() }))
+        };
+        let store = Store::new(Settings::default());
+        let all = |a: &str, b: &str| vec![person("1", a), person("2", b), team("1", a), team("2", b)];
+        apply(&store, Update::Replace(all("a", "b"))).unwrap();
+        let applied = apply(&store, delta(all("b", "a"), &[])).unwrap();
+        assert_eq!((applied.upserted, applied.removed), (4, 0));
+        let snapshot = store.load();
+        let id = |name: &str| snapshot.user_named(name).map(|user| user.id.to_string());
+        assert_eq!((id("a"), id("b")), (Some("2".into()), Some("1".into())));
+        assert_eq!(*snapshot.digest(), snapshot.recount());
+        let problems = apply(&store, delta(vec![person("3", "a")], &[])).unwrap_err();
+        assert!(problems[0].message.contains("is the username of user `2` already"), "{problems:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::decision::{Row, RowSubject, Switches, TargetKey, Unresolved, View};
 use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName};
 use crate::store::TargetEntry;
 use crate::store::atoms::{group_name, user_name};
+use crate::store::content::{is_policy_by_id, is_target_by_id};
 use crate::store::snapshot::Node;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// For each target, the rows that are new, changed or (nothing) removed.
 #[derive(Default)]
 pub(super) struct RowChanges {
-    rows: HashMap<TargetKey, HashMap<Id, Option<Row>>>,
+    pub(super) rows: HashMap<TargetKey, HashMap<Id, Option<Row>>>,
     /// The bindings of targets with many, so that finding one of them does not go through all each time.
     ids: HashMap<TargetKey, HashSet<Id>>,
 }
@@ -36,7 +37,7 @@ impl RowChanges {
     }
 }
 
-impl Draft {
+impl Draft<'_> {
     /// The target that a binding was bound to before this update.
     fn bound_to(&self, rows: &mut RowChanges, id: &Id) -> Option<TargetKey> {
         let candidates = self.next.bindings.candidates(id).filter_map(|key| self.next.targets.get(key));
@@ -52,7 +53,12 @@ impl Draft {
         }
     }
 
-    pub(super) fn upsert_binding(&mut self, rows: &mut RowChanges, index: usize, binding: PolicyBinding) {
+    pub(super) fn upsert_binding(
+        &mut self,
+        rows: &mut RowChanges,
+        index: Option<usize>,
+        binding: PolicyBinding,
+    ) {
         let name = ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
         let target = self.next.find(&binding.target);
         match &target {
@@ -62,9 +68,13 @@ impl Draft {
             }
             Err(error) => self.problem(index, &name, "target", format!("{error}; correct one of the two")),
         }
+        let mut policy_by_id = false;
         let subject = match &binding.subject {
             BindingSubject::Policy(policy) => match self.next.policy_named(policy) {
-                Some(entry) => Some(RowSubject::Policy(entry.key)),
+                Some(entry) => {
+                    policy_by_id = is_policy_by_id(policy, entry);
+                    Some(RowSubject::Policy(entry.key))
+                }
                 None => {
                     self.dangling(index, &name, "policy", ResourceKind::Policy, policy);
                     None
@@ -82,6 +92,9 @@ impl Draft {
             binding.dry_run,
             binding.timeout,
         );
+        let target_by_id =
+            self.next.target(target).is_some_and(|entry| is_target_by_id(&binding.target, entry));
+        let switches = switches.referring(target_by_id, policy_by_id);
         let row = Row::new(binding.id.clone(), subject, binding.order, switches, binding.expires);
         match self.bound_to(rows, &binding.id) {
             Some(before) if before == target => {}
@@ -104,6 +117,35 @@ impl Draft {
     fn forget(&mut self, subject: RowSubject) {
         if let RowSubject::User(atom) | RowSubject::Group(atom) = subject {
             self.next.atoms.forget(atom);
+        }
+    }
+
+    /// Looks up anew what refers to something whose names changed, so that what refers to what follows from the names
+    /// alone, and not from what was called so before.
+    pub(super) fn resolve_anew(&mut self, rows: &mut RowChanges, named: &HashSet<Id>) {
+        let base = self.base;
+        let mut seen = HashSet::new();
+        let renamed: Vec<TargetKey> = self.renamed.iter().copied().collect();
+        let policies: Vec<u32> = self.renamed_policies.iter().copied().collect();
+        let of_policies = policies.iter().flat_map(|key| base.referrers(Node::Policy(*key)));
+        let of_policies = of_policies.filter_map(|node| match node {
+            Node::Target(key) => Some(key),
+            Node::Policy(_) | Node::Stage(_) => None,
+        });
+        for key in renamed.iter().copied().chain(of_policies) {
+            if !seen.insert(key) {
+                continue;
+            }
+            let Some(entry) = base.target(key) else { continue };
+            for row in entry.rows.iter() {
+                let by_policy =
+                    matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
+                let is_removed = rows.rows.get(&key).is_some_and(|rows| rows.contains_key(&row.id));
+                if (by_policy || self.renamed.contains(&key)) && !is_removed && !named.contains(&row.id) {
+                    self.account.keep_as_sent(base, &row.id);
+                    self.upsert_binding(rows, None, base.binding_of(entry, row));
+                }
+            }
         }
     }
 

@@ -2,13 +2,36 @@
 //!
 //! Must not know: bindings.
 
-use super::Draft;
+use super::{Draft, Upsert};
 use crate::model::{Group, Id, ResourceKind, ResourceName, User};
 use crate::store::atoms::Space;
 use crate::store::directory::{Directory, UserEntry};
 use std::sync::Arc;
 
-impl Draft {
+impl Draft<'_> {
+    /// All old names go before any new one comes, so that users and groups may swap names.
+    pub(super) fn drop_directory_names(&mut self, upserts: &[(usize, Upsert)]) {
+        for (_, upsert) in upserts {
+            let directory = &mut self.next.directory;
+            match upsert {
+                Upsert::User(user) => {
+                    let old = directory.users.get(&user.id).map(|old| Arc::clone(&old.user));
+                    if let Some(old) = old.filter(|old| old.username != user.username) {
+                        directory.usernames.remove(&*old.username);
+                    }
+                }
+                Upsert::Group(group) => {
+                    let atom = self.next.atoms.find((Space::GroupId, &group.id.to_string()));
+                    let old = atom.and_then(|atom| directory.groups.get(&atom)).cloned();
+                    if let Some(old) = old.filter(|old| old.group.name != group.name) {
+                        directory.group_names.remove(&old.name);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn upsert_user(&mut self, index: usize, user: User) {
         let directory = &mut self.next.directory;
         let old = directory.users.get(&user.id).cloned();
@@ -26,7 +49,8 @@ impl Draft {
             self.problem(index, &name, "username", message);
             return;
         }
-        if let Some(old) = old {
+        // A name that was given up above may be somebody else's by now.
+        if let Some(old) = old.filter(|old| old.user.username == user.username) {
             directory.usernames.remove(&*old.user.username);
         }
         let entry = Arc::new(UserEntry::new(user));
@@ -67,7 +91,9 @@ impl Draft {
         // The new names are mentioned before the old ones are forgotten, so that what stays keeps its atom.
         let (entry, _) = Directory::intern(&mut self.next.atoms, group);
         if let Some(old) = old {
-            self.next.directory.group_names.remove(&old.name);
+            if self.next.directory.group_names.get(&old.name) == Some(&old.id) {
+                self.next.directory.group_names.remove(&old.name);
+            }
             [old.id, old.name].into_iter().chain(old.parents.iter().copied()).for_each(|atom| {
                 self.next.atoms.forget(atom);
             });

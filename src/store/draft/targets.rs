@@ -7,7 +7,9 @@ use crate::decision::{Lean, Row, TargetKey};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
 use crate::store::snapshot::Node;
+use crate::store::content::is_renamed;
 use crate::store::{PolicyEntry, TargetEntry};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The names that a target is found by: its id, and its unique name where there is one.
@@ -21,7 +23,7 @@ fn texts_of_named(id: &Id, name: &str) -> Vec<String> {
     if id == name { vec![id] } else { vec![name.to_owned(), id] }
 }
 
-impl Draft {
+impl Draft<'_> {
     pub(super) fn upsert_targets(&mut self, targets: Vec<(usize, Target)>) {
         // All old names go before any new one comes, so that targets may swap names.
         let mut keyed = Vec::with_capacity(targets.len());
@@ -59,7 +61,33 @@ impl Draft {
                 };
                 self.next.targets.set(key.0, Arc::new(TargetEntry { key, target, lean, placed, rows }));
             }
-            placed.push((index, name, key, old));
+            let new = self.next.target(key);
+            if old.as_ref().zip(new).is_some_and(|(old, new)| is_renamed(old, new)) {
+                self.renamed.insert(key);
+            }
+            placed.push((Some(index), name, key, old));
+        }
+        // What refers to a name that moved is placed anew, too.
+        let given: HashSet<TargetKey> = placed.iter().map(|(_, _, key, _)| *key).collect();
+        let moved = self.renamed.iter().map(|key| Node::Target(*key));
+        let moved = moved.chain(self.renamed_stages.iter().map(|key| Node::Stage(*key)));
+        let mut anew: Vec<TargetKey> = moved
+            .flat_map(|node| self.next.referrers(node))
+            .filter_map(|node| if let Node::Target(key) = node { Some(key) } else { None })
+            .filter(|key| !given.contains(key))
+            .collect();
+        anew.sort_unstable();
+        anew.dedup();
+        for key in anew {
+            let Some(entry) = self.next.target(key).cloned() else { continue };
+            if let (TargetDetail::Entitlement(detail), Lean::Needs(application)) =
+                (&entry.target.detail, entry.lean)
+            {
+                self.next.entitlements.remove(&(application, detail.name.clone()));
+            }
+            let id = entry.target.id.to_string().into();
+            let name = ResourceName { kind: ResourceKind::Target(entry.target.kind()), id };
+            placed.push((None, name, key, Some(entry)));
         }
         for (index, name, key, old) in placed {
             self.place_target(index, &name, key, old);
@@ -69,7 +97,7 @@ impl Draft {
     /// Resolves what a target refers to, once all targets of the update are known by name.
     fn place_target(
         &mut self,
-        index: usize,
+        index: Option<usize>,
         name: &ResourceName,
         key: TargetKey,
         old: Option<Arc<TargetEntry>>,
@@ -105,7 +133,7 @@ impl Draft {
     /// What a target's references stand for.
     fn resolve(
         &mut self,
-        index: usize,
+        index: Option<usize>,
         name: &ResourceName,
         target: &Target,
     ) -> Result<(Lean, Option<(TargetKey, u32)>), ()> {
@@ -205,6 +233,9 @@ impl Draft {
             }
             let key = old.as_ref().map_or_else(|| self.next.policies.reserve(), |old| old.key);
             texts.iter().for_each(|text| self.next.policy_names.insert(text.as_str(), key));
+            if old.as_ref().is_some_and(|old| old.policy.name != policy.name) {
+                self.renamed_policies.insert(key);
+            }
             if old.is_some_and(|old| old.policy == policy) {
                 continue;
             }
@@ -260,6 +291,9 @@ impl Draft {
             }
             let key = old.as_ref().map_or_else(|| self.next.stages.reserve(), |(key, _)| *key);
             texts.iter().for_each(|text| self.next.stage_names.insert(text.as_str(), key));
+            if old.as_ref().is_some_and(|(_, old)| old.name != stage.name) {
+                self.renamed_stages.insert(key);
+            }
             if old.is_none_or(|(_, old)| *old != stage) {
                 self.next.stages.set(key, Arc::new(stage));
                 self.upserted += 1;
