@@ -16,6 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(out.join("bindery.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // What is handed on is not copied.
+    tonic_prost_build::configure()
+        .bytes(".bindery.v1.Chunk")
+        .bytes(".bindery.v1.Delta")
+        .compile_fds(descriptors)?;
     Ok(())
 }

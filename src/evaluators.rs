@@ -328,7 +328,8 @@ mod tests {
     #[tokio::test]
     async fn what_waits_takes_little_room() {
         let (evaluators, store) = (Evaluators::default(), Store::new(Settings::default()));
-        let deferred = Deferred::Wait { min: Duration::ZERO, max: Duration::ZERO, verdict: Verdict::of(true) };
+        let deferred =
+            Deferred::Wait { min: Duration::ZERO, max: Duration::ZERO, verdict: Verdict::of(true) };
         let (called, timeout) = (false, Duration::from_secs(1));
         let waiting = Waiting { target: TargetKey(0), row: 0, called, deferred, timeout };
         let snapshot = store.load();

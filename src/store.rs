@@ -7,12 +7,14 @@ mod atoms;
 mod content;
 mod directory;
 mod draft;
+mod freshness;
 mod hot;
 mod index;
 mod reputation;
 mod snapshot;
 
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
+pub use freshness::{Age, Freshness};
 pub use hot::HotStats;
 pub use snapshot::{Counts, Snapshot};
 
@@ -118,6 +120,8 @@ impl Store {
         // A writer that panicked has published nothing, so the lock protects nothing that could be half done.
         let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let base = self.load();
+        // Of a first configuration, everything came; nobody needs that twice.
+        let recorded = recorded && !base.is_unset();
         let (next, changed, difference) = draft::derive(&base, change, recorded)?;
         if let Some((next, touched)) = next {
             self.current.store(Arc::new(next));

@@ -123,7 +123,7 @@ impl Snapshot {
     }
 
     /// Every resource of a kind as it was sent, serialized, in no order.
-    pub fn resources_of(&self, kind: ResourceKind) -> Box<dyn Iterator<Item = Vec<u8>> + '_> {
+    pub fn resources_of(&self, kind: ResourceKind) -> Box<dyn Iterator<Item = Vec<u8>> + Send + '_> {
         let held = move |id: &Id, plain: &dyn Fn() -> Vec<u8>| match self.odd.get(&(kind, id.clone())) {
             Some(odd) => odd.to_vec(),
             None => plain(),
@@ -148,17 +148,23 @@ impl Snapshot {
                     .values()
                     .map(move |stage| held(&stage.id, &|| message::stage(stage).encode_to_vec())),
             ),
-            ResourceKind::User => Box::new(self.directory.users.values().map(move |entry| {
-                held(&entry.user.id, &|| message::user(&entry.user).encode_to_vec())
-            })),
-            ResourceKind::Group => Box::new(self.directory.groups.values().map(move |entry| {
-                held(&entry.group.id, &|| message::group(&entry.group).encode_to_vec())
-            })),
-            ResourceKind::ReputationScore => {
-                Box::new(self.reputation.rows.values().map(move |score| {
-                    held(&score.id, &|| message::reputation_score(score).encode_to_vec())
+            ResourceKind::User => Box::new(
+                self.directory
+                    .users
+                    .values()
+                    .map(move |entry| held(&entry.user.id, &|| message::user(&entry.user).encode_to_vec())),
+            ),
+            ResourceKind::Group => {
+                Box::new(self.directory.groups.values().map(move |entry| {
+                    held(&entry.group.id, &|| message::group(&entry.group).encode_to_vec())
                 }))
             }
+            ResourceKind::ReputationScore => Box::new(
+                self.reputation
+                    .rows
+                    .values()
+                    .map(move |score| held(&score.id, &|| message::reputation_score(score).encode_to_vec())),
+            ),
         }
     }
 

@@ -11,13 +11,13 @@ mod targets;
 pub use account::Difference;
 
 use super::snapshot::{Node, Snapshot};
-use account::Account;
-use bytes::Bytes;
 use crate::decision::{Row, TargetKey};
 use crate::model::{
     Field, Group, Id, Policy, PolicyBinding, Problem, ReputationScore, ResourceKind, ResourceName, Stage,
     Target, User, Version,
 };
+use account::Account;
+use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -231,7 +231,7 @@ impl<'a> Draft<'a> {
 
     fn take(&mut self, change: Change) {
         let Change { upserts, mut removals, replace, sent, .. } = change;
-        self.account.take(&upserts, sent);
+        self.account.take(&upserts, sent, &replace);
         let upserts = self.without_doubles(upserts);
         // What is both removed and added is replaced.
         let named = names_of(&upserts);
@@ -296,11 +296,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Everything that the upserts of a replacement do not name.
-    fn not_named(
-        &self,
-        named: &HashSet<(ResourceKind, &Id)>,
-        replace: &Replace,
-    ) -> Vec<ResourceName> {
+    fn not_named(&self, named: &HashSet<(ResourceKind, &Id)>, replace: &Replace) -> Vec<ResourceName> {
         let next = &self.next;
         let targets = next.targets.values().map(|e| (ResourceKind::Target(e.target.kind()), &e.target.id));
         let rows = next.targets.values().flat_map(|e| e.rows.iter());
@@ -406,8 +402,7 @@ impl<'a> Draft<'a> {
             return Err(vec![Problem { index, resource, field: DIGEST.into(), message, missing }]);
         }
         let base = self.base.version;
-        let mut changed =
-            Changed { revision: base.revision, upserted: self.upserted, removed: self.removed };
+        let mut changed = Changed { revision: base.revision, upserted: self.upserted, removed: self.removed };
         let is_same = changed.upserted == 0 && changed.removed == 0 && self.next.digest == self.base.digest;
         if is_same && !self.base.is_unset() && version.is_none_or(|version| version == base) {
             return Ok((None, changed, Difference::default()));

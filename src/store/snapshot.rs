@@ -4,6 +4,7 @@
 
 use super::atoms::{Atoms, Space, group_name};
 use super::directory::{Directory, UserEntry};
+use super::freshness::Freshness;
 use super::hot::{Hot, HotEntry, HotStats};
 use super::index::{NameIndex, Slots};
 use super::reputation::ReputationTable;
@@ -76,6 +77,7 @@ pub struct Snapshot {
     pub(super) reputation: ReputationTable,
     /// Not part of the configuration, so no revision tells when it changes.
     pub(super) places: Option<Arc<dyn Places>>,
+    pub(super) freshness: Arc<Freshness>,
     /// Shared by all revisions of a store: most of what is hot stays valid from one to the next.
     hot: Arc<Hot>,
 }
@@ -101,6 +103,7 @@ impl Snapshot {
             directory: Directory::default(),
             reputation: ReputationTable::default(),
             places: None,
+            freshness: Arc::default(),
             hot: Arc::default(),
         }
     }
@@ -123,6 +126,11 @@ impl Snapshot {
     /// What all resources sum up to.
     pub const fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// How current the store is, as of now rather than of this snapshot.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// How many resources there are.
@@ -196,6 +204,12 @@ impl Snapshot {
     /// The user with this id.
     pub fn user_with_id(&self, id: &str) -> Option<&Arc<User>> {
         self.directory.users.get(&Id::new(id)).map(|entry| &entry.user)
+    }
+
+    /// The group with this id.
+    pub fn group_with_id(&self, id: &str) -> Option<&Arc<Group>> {
+        let atom = self.atoms.find((Space::GroupId, id))?;
+        self.directory.groups.get(&atom).map(|entry| &entry.group)
     }
 
     fn user(&self, subject: &Subject) -> Option<&Arc<UserEntry>> {

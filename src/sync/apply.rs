@@ -3,7 +3,7 @@
 //! Must not know: where the update came from.
 
 use super::convert;
-use crate::model::{Problem, ResourceName, Version};
+use crate::model::{Group, Problem, ResourceKind, ResourceName, User, Version};
 use crate::proto::v1;
 use crate::store::{Change, Changed, Difference, Replace, Store, Upsert};
 use bytes::Bytes;
@@ -37,6 +37,14 @@ pub type Applied = Changed;
 /// Everything that is wrong with it, up to 1,000 problems; then nothing has changed. [`Problem::index`] counts
 /// upserts.
 pub fn apply(store: &Store, update: Update) -> Result<Applied, Vec<Problem>> {
+    apply_recorded(store, update).map(|(applied, _)| applied)
+}
+
+/// As [`apply`], with what the update came down to.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_recorded(store: &Store, update: Update) -> Result<(Applied, Difference), Vec<Problem>> {
     let (resources, removals, replace) = match update {
         Update::Replace(resources) => (resources, Vec::new(), Replace::All),
         Update::Delta { upserts, removals } => (upserts, removals, Replace::Nothing),
@@ -44,7 +52,8 @@ pub fn apply(store: &Store, update: Update) -> Result<Applied, Vec<Problem>> {
     let (upserts, problems) = convert_all(resources);
     if problems.is_empty() {
         let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
-        return store.update(Change { upserts, removals, replace, ..Change::default() }).map_err(shorten);
+        let change = Change { upserts, removals, replace, ..Change::default() };
+        return store.update_recorded(change).map_err(shorten);
     }
     Err(shorten(with_references(store, upserts, removals, replace, problems)))
 }
@@ -89,7 +98,81 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
         return Err(shorten(with_references(store, upserts, removals, replace, problems)));
     }
     let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
-    store.update_recorded(Change { upserts, removals, replace, sent: bytes, version, expected }).map_err(shorten)
+    store
+        .update_recorded(Change { upserts, removals, replace, sent: bytes, version, expected })
+        .map_err(shorten)
+}
+
+/// Several changes of one, each upon the one before, as one: what a later one names counts there only.
+pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
+    if upon.is_empty() {
+        return first;
+    }
+    let mut all = first;
+    for later in upon {
+        let mut named: HashSet<ResourceName> = later.removals.iter().cloned().collect();
+        named.extend(later.upserts.iter().filter_map(|bytes| convert::name_of(bytes)));
+        // What cannot be read has no name; it stays, and is refused as what it is.
+        all.upserts.retain(|bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name)));
+        all.removals.retain(|name| !named.contains(name));
+        all.upserts.extend(later.upserts);
+        // A snapshot removes what it does not name by itself.
+        if all.replace == Replace::Nothing {
+            all.removals.extend(later.removals);
+        } else if let Replace::Kinds(kinds) = &all.replace {
+            all.removals.extend(later.removals.into_iter().filter(|name| !kinds.contains(&name.kind)));
+        }
+        (all.version, all.expected) = (later.version, later.expected);
+    }
+    all
+}
+
+/// Takes away at once what a change takes away from users and groups, while the rest of it has to wait for what it stands
+/// on: groups that somebody is no longer in, superusers and active users who are none any more. Nothing is given, so
+/// nobody sees a mixture of two revisions that allows what neither did. The version stays.
+pub fn take_away(store: &Store, sent: &Sent) -> Result<(), Vec<Problem>> {
+    let snapshot = store.load();
+    let mut upserts = Vec::new();
+    let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
+    for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
+        match upsert {
+            Upsert::User(new) => {
+                let Some(old) = snapshot.user_with_id(&new.id.to_string()) else { continue };
+                let mut less = User::clone(old);
+                less.groups.retain(|group| new.groups.contains(group));
+                less.is_active &= new.is_active;
+                upserts.push(Upsert::User(less));
+            }
+            Upsert::Group(new) => {
+                let Some(old) = snapshot.group_with_id(&new.id.to_string()) else { continue };
+                let mut less = Group::clone(old);
+                less.parents.retain(|parent| new.parents.contains(parent));
+                less.is_superuser &= new.is_superuser;
+                upserts.push(Upsert::Group(less));
+            }
+            _ => {}
+        }
+    }
+    for name in &sent.removals {
+        match name.kind {
+            // One who is not known is taken at a token's word, so a user who goes stays until then, with nothing.
+            ResourceKind::User => {
+                let Some(old) = snapshot.user_with_id(&name.id) else { continue };
+                let less = User { groups: Vec::new(), is_active: false, ..User::clone(old) };
+                upserts.push(Upsert::User(less));
+            }
+            ResourceKind::Group => {
+                let Some(old) = snapshot.group_with_id(&name.id) else { continue };
+                let less = Group { parents: Vec::new(), is_superuser: false, ..Group::clone(old) };
+                upserts.push(Upsert::Group(less));
+            }
+            _ => {}
+        }
+    }
+    if upserts.is_empty() {
+        return Ok(());
+    }
+    store.update(Change { upserts, version: Some(snapshot.version()), ..Change::default() }).map(drop)
 }
 
 type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);
@@ -122,11 +205,14 @@ fn with_references(
         wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
     };
     let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
-    let between = store.examine(Change { upserts, removals, replace, ..Change::default() }).into_iter().filter(|problem| {
-        // A removal problem may come from a wrong resource, too.
-        let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
-        problem.index.is_some() && !about_wrong
-    });
+    let between = store
+        .examine(Change { upserts, removals, replace, ..Change::default() })
+        .into_iter()
+        .filter(|problem| {
+            // A removal problem may come from a wrong resource, too.
+            let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
+            problem.index.is_some() && !about_wrong
+        });
     for mut problem in between {
         problem.index = problem.index.and_then(|index| indices.get(index).copied());
         problems.push(problem);
@@ -149,7 +235,7 @@ fn shorten(mut problems: Vec<Problem>) -> Vec<Problem> {
 mod tests {
     use super::*;
     use crate::decision::{Outcome, decide};
-    use crate::model::{Context, Decision, Explain, Question, ResourceKind, Scope, Subject, Timestamp};
+    use crate::model::{Context, Decision, Explain, Question, Scope, Subject, Timestamp};
     use crate::store::Settings;
     use v1::resource::Resource as R;
 

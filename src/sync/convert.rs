@@ -13,6 +13,7 @@ use crate::model::{
 use crate::proto::v1;
 use crate::store::Upsert;
 use fields::{Checked, Fields};
+use prost::Message as _;
 
 /// The most groups that a user, or parents that a group, may have.
 const MAX_GROUPS: usize = 10_000;
@@ -73,6 +74,37 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
         (Some(upsert), true) => Ok(upsert),
         _ => Err(fields.problems.into_iter().map(problem).collect()),
     }
+}
+
+/// The kind and id of a serialized resource, as far as it can be read.
+pub(super) fn name_of(bytes: &[u8]) -> Option<ResourceName> {
+    use v1::resource::Resource;
+    let target = |kind, id: &str, key: &str| (ResourceKind::Target(kind), or(id, key));
+    let (kind, id) = match v1::Resource::decode(bytes).ok()?.resource? {
+        Resource::Application(m) => target(TargetKind::Application, &m.id, &m.slug),
+        Resource::Entitlement(m) => {
+            target(TargetKind::Entitlement, &m.id, &format!("{}/{}", m.application, m.name))
+        }
+        Resource::Source(m) => target(TargetKind::Source, &m.id, &m.slug),
+        Resource::Flow(m) => target(TargetKind::Flow, &m.id, &m.slug),
+        Resource::FlowStageBinding(m) => {
+            target(TargetKind::FlowStageBinding, &m.id, &format!("{}/{}/{}", m.flow, m.order, m.stage))
+        }
+        Resource::Device(m) => target(TargetKind::Device, &m.id, &m.identifier),
+        Resource::DeviceAccessGroup(m) => target(TargetKind::DeviceAccessGroup, &m.id, &m.name),
+        Resource::NotificationRule(m) => target(TargetKind::NotificationRule, &m.id, &m.name),
+        Resource::RacEndpoint(m) => target(TargetKind::RacEndpoint, &m.id, &m.name),
+        Resource::PolicyBinding(m) => {
+            let (id, _) = binding(&mut Fields::default(), m);
+            (ResourceKind::PolicyBinding, id)
+        }
+        Resource::Policy(m) => (ResourceKind::Policy, or(&m.id, &m.name)),
+        Resource::Stage(m) => (ResourceKind::Stage, or(&m.id, &m.name)),
+        Resource::User(m) => (ResourceKind::User, or(&m.id, &m.username)),
+        Resource::Group(m) => (ResourceKind::Group, or(&m.id, &m.name)),
+        Resource::ReputationScore(m) => (ResourceKind::ReputationScore, score_id(&m)),
+    };
+    Some(ResourceName { kind, id: id.into() })
 }
 
 /// The id, or the natural key that stands in for it.

@@ -3,9 +3,7 @@
 //! Must not know: how a policy is evaluated.
 
 use super::{data, duration, id, resource, unless};
-use crate::model::{
-    Dummy, ExpressionLanguage, Geoip, MissingBehavior, Password, Policy, PolicyKind,
-};
+use crate::model::{Dummy, ExpressionLanguage, Geoip, MissingBehavior, Password, Policy, PolicyKind};
 use crate::proto::v1;
 use std::time::Duration;
 use v1::policy::Kind;

@@ -3,9 +3,7 @@
 //! Must not know: bindings.
 
 use super::{data, id, resource, unless};
-use crate::model::{
-    DeniedAction, FlowAuthentication, InvalidResponseAction, Mode, Target, TargetDetail,
-};
+use crate::model::{DeniedAction, FlowAuthentication, InvalidResponseAction, Mode, Target, TargetDetail};
 use crate::proto::v1;
 use v1::resource::Resource as R;
 

@@ -3,9 +3,9 @@
 //! Must not know: how a resource is put into the snapshot.
 
 use super::bindings::RowChanges;
-use super::{Draft, Upsert};
+use super::{Draft, Replace, Upsert};
 use crate::decision::{Row, TargetKey};
-use crate::model::{Id, ResourceKind, ResourceName};
+use crate::model::{Digest, Id, ResourceKind, ResourceName, Sum};
 use crate::proto::resource::hash;
 use crate::store::snapshot::{Node, Snapshot};
 use bytes::Bytes;
@@ -30,17 +30,28 @@ pub(super) struct Account {
     touched: HashSet<(ResourceKind, Id)>,
     came: HashMap<(ResourceKind, Id), Bytes>,
     went: HashSet<(ResourceKind, Id)>,
+    /// What the kinds sum up to that are replaced as a whole: counted from what was sent, so that not even damaged
+    /// memory outlives it.
+    counted: Vec<(ResourceKind, Sum)>,
     /// Whether what came and went is wanted.
     pub(super) recorded: bool,
 }
 
 impl Account {
-    pub(super) fn take(&mut self, upserts: &[Upsert], sent: Vec<Bytes>) {
+    pub(super) fn take(&mut self, upserts: &[Upsert], sent: Vec<Bytes>, replace: &Replace) {
+        if !sent.is_empty() {
+            let mut sums = Digest::default();
+            for (upsert, sent) in upserts.iter().zip(&sent).filter(|(upsert, _)| replace.takes(upsert.kind()))
+            {
+                sums.set(upsert.kind(), sums.of(upsert.kind()).plus(hash(sent)));
+            }
+            let replaced = ResourceKind::ALL.into_iter().filter(|kind| replace.takes(*kind));
+            self.counted = replaced.map(|kind| (kind, sums.of(kind))).collect();
+        }
         for upsert in upserts.iter().filter(|upsert| upsert.kind() != ResourceKind::PolicyBinding) {
             self.touched.insert((upsert.kind(), upsert.id().clone()));
         }
-        self.sent =
-            upserts.iter().zip(sent).map(|(it, sent)| ((it.kind(), it.id().clone()), sent)).collect();
+        self.sent = upserts.iter().zip(sent).map(|(it, sent)| ((it.kind(), it.id().clone()), sent)).collect();
     }
 
     /// What came and went.
@@ -83,6 +94,9 @@ impl Draft<'_> {
                 }
             }
         }
+        if self.account.counted.iter().any(|(counted, _)| *counted == kind) {
+            return;
+        }
         let mut sum = self.next.digest.of(kind);
         if let Some(old) = old {
             sum = sum.minus(hash(old));
@@ -121,6 +135,9 @@ impl Draft<'_> {
             };
             self.enter(kind, &id, old.as_deref(), new.as_deref());
         }
+        for (kind, sum) in std::mem::take(&mut self.account.counted) {
+            self.next.digest.set(kind, sum);
+        }
     }
 
     /// Enters bindings, before their rows are written.
@@ -141,7 +158,9 @@ impl Draft<'_> {
         let homeless: Vec<_> = self
             .gone
             .iter()
-            .filter_map(|gone| if let Node::Target(key) = gone.node { Some((key, Arc::clone(&gone.rows))) } else { None })
+            .filter_map(|gone| {
+                if let Node::Target(key) = gone.node { Some((key, Arc::clone(&gone.rows))) } else { None }
+            })
             .collect();
         for (key, rows) in homeless {
             let Some(entry) = self.base.target(key) else { continue };
@@ -169,12 +188,7 @@ impl Draft<'_> {
     }
 
     /// Whether a binding is surely held as before, so that it need not be looked at.
-    fn is_same(
-        &self,
-        key: TargetKey,
-        old: &Row,
-        changed: &HashMap<Id, Option<Row>>,
-    ) -> bool {
+    fn is_same(&self, key: TargetKey, old: &Row, changed: &HashMap<Id, Option<Row>>) -> bool {
         let name = (ResourceKind::PolicyBinding, old.id.clone());
         changed.get(&old.id).is_some_and(|new| new.as_ref() == Some(old))
             && !self.renamed.contains(&key)

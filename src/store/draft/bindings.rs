@@ -138,8 +138,7 @@ impl Draft<'_> {
             }
             let Some(entry) = base.target(key) else { continue };
             for row in entry.rows.iter() {
-                let by_policy =
-                    matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
+                let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
                 let is_removed = rows.rows.get(&key).is_some_and(|rows| rows.contains_key(&row.id));
                 if (by_policy || self.renamed.contains(&key)) && !is_removed && !named.contains(&row.id) {
                     self.account.keep_as_sent(base, &row.id);
