@@ -9,19 +9,25 @@ use crate::api::decision::DecisionApi;
 use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
+use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::Store;
-use futures_util::future::{join, pending};
+use crate::sync::ledger::Ledger;
+use crate::sync::service::{SyncApi, SyncOptions};
+use futures_util::future::{join_all, pending};
 use futures_util::{Stream, StreamExt};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 /// Keepalive: a connection whose peer does not answer for this long is closed.
@@ -39,6 +45,15 @@ pub struct Ending {
     pub delay: Duration,
     /// How long running calls may take after that.
     pub drain: Duration,
+}
+
+/// What is served, and where.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Questions, and the longest wait for a revision that one asks for. Absent: none are answered here.
+    pub decisions: Option<(Listeners, Duration)>,
+    /// Publishers and followers, and what they are allowed. Absent: there are none.
+    pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
 }
 
 /// Where questions come in.
@@ -110,49 +125,43 @@ pub fn bind_unix(path: &Path, mode: u32) -> Result<BoundSocket, String> {
 pub async fn run(
     store: Arc<Store>,
     evaluators: Arc<Evaluators>,
-    mut listeners: Listeners,
+    doors: Doors,
     ending: Ending,
     ready: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), String> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, false).await;
-    let mut routes = Routes::builder();
-    routes.add_service(DecisionApi::new(store, evaluators).into_service()).add_service(health_service);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    routes.add_service(reflection().build_v1().map_err(|error| error.to_string())?);
-    routes.add_service(reflection().build_v1alpha().map_err(|error| error.to_string())?);
-    let routes = routes.routes();
-
+    let sync_name = <SyncServiceServer<SyncApi> as NamedService>::NAME;
+    health.set_service_status(sync_name, tonic_health::ServingStatus::Serving).await;
     let (stop, stopping) = watch::channel(false);
-    let tcp = listeners.tcp.take().map(|listener| {
-        let incoming = patient(TcpListenerStream::new(listener));
-        let incoming = incoming.map(|connection| {
-            connection.inspect(|connection: &TcpStream| {
-                // Without it, small answers wait for more to send.
-                let _kept_as_it_is = connection.set_nodelay(true);
-            })
-        });
-        server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping.clone()))
-    });
-    let unix = listeners.unix.as_mut().and_then(|socket| socket.listener.take()).map(|listener| {
-        let incoming = patient(UnixListenerStream::new(listener));
-        server().add_routes(routes.clone()).serve_with_incoming_shutdown(incoming, stopped(stopping))
-    });
+    let mut sockets = Vec::new();
+    let mut servers: Vec<Serving> = Vec::new();
+    if let Some((mut listeners, patience)) = doors.decisions {
+        let mut routes = Routes::builder();
+        routes.add_service(
+            DecisionApi::new(Arc::clone(&store), evaluators).with_patience(patience).into_service(),
+        );
+        let routes = with_standard(routes, health_service.clone())?;
+        servers.extend(listeners.serve(&routes, &stopping));
+        sockets.push(listeners);
+    }
+    if let Some((mut listeners, ledger, options)) = doors.sync {
+        let mut routes = Routes::builder();
+        routes.add_service(SyncApi::new(ledger, options, stopping.clone()).into_service());
+        let routes = with_standard(routes, health_service)?;
+        servers.extend(listeners.serve(&routes, &stopping));
+        sockets.push(listeners);
+    }
     let serving = async move {
-        let tcp = async { if let Some(tcp) = tcp { tcp.await } else { Ok(()) } };
-        let unix = async { if let Some(unix) = unix { unix.await } else { Ok(()) } };
-        let (tcp, unix) = join(tcp, unix).await;
-        tcp.and(unix).map_err(|error| format!("a listener failed: {error}"))
+        let results = join_all(servers).await;
+        let result: Result<(), _> = results.into_iter().collect();
+        result.map_err(|error| format!("a listener failed: {error}"))
     };
     tokio::pin!(serving);
     tokio::select! {
         result = &mut serving => return result,
-        never = follow(&health, ready) => match never {},
+        never = follow(&health, &store, ready) => match never {},
         () = shutdown => {}
     }
     let Ending { delay, drain } = ending;
@@ -162,12 +171,13 @@ pub async fn run(
         "shutting down: soon no new calls, running ones may finish"
     );
     set_health(&health, false).await;
+    health.set_service_status(sync_name, tonic_health::ServingStatus::NotServing).await;
     // Who watches health learns it before the connections close, also without a delay: this gives way to them.
     if let Ok(result) = tokio::time::timeout(delay, &mut serving).await {
         return result;
     }
     // The socket's file goes while it is still listened on. Later, a successor may have put its own there.
-    drop(listeners);
+    drop(sockets);
     stop.send_replace(true);
     match tokio::time::timeout(drain, serving).await {
         Ok(result) => result,
@@ -175,6 +185,50 @@ pub async fn run(
             tracing::warn!("some calls did not finish in time and are cut off");
             Ok(())
         }
+    }
+}
+
+/// Adds what every listener has: health and reflection.
+fn with_standard(
+    mut routes: tonic::service::RoutesBuilder,
+    health: HealthServer<impl tonic_health::pb::health_server::Health>,
+) -> Result<Routes, String> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(health);
+    routes.add_service(reflection().build_v1().map_err(|error| error.to_string())?);
+    routes.add_service(reflection().build_v1alpha().map_err(|error| error.to_string())?);
+    Ok(routes.routes())
+}
+
+type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
+
+impl Listeners {
+    /// A server for each of them.
+    fn serve(&mut self, routes: &Routes, stopping: &watch::Receiver<bool>) -> Vec<Serving> {
+        let mut servers: Vec<Serving> = Vec::new();
+        if let Some(listener) = self.tcp.take() {
+            let incoming = patient(TcpListenerStream::new(listener));
+            let incoming = incoming.map(|connection| {
+                connection.inspect(|connection: &TcpStream| {
+                    // Without it, small answers wait for more to send.
+                    let _kept_as_it_is = connection.set_nodelay(true);
+                })
+            });
+            let stopped = stopped(stopping.clone());
+            let server = server().add_routes(routes.clone());
+            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped)));
+        }
+        if let Some(listener) = self.unix.as_mut().and_then(|socket| socket.listener.take()) {
+            let incoming = patient(UnixListenerStream::new(listener));
+            let stopped = stopped(stopping.clone());
+            let server = server().add_routes(routes.clone());
+            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped)));
+        }
+        servers
     }
 }
 
@@ -209,19 +263,41 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _either = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Turns health to serving as soon as there is a configuration.
-async fn follow(health: &HealthReporter, mut ready: watch::Receiver<bool>) -> std::convert::Infallible {
+/// How often it is looked at whether the configuration is current.
+const LOOK: Duration = Duration::from_millis(250);
+/// The service name under which health tells whether the configuration is current.
+pub const CURRENT: &str = "bindery.current";
+
+/// Turns health to serving as soon as there is a configuration, and tells from then on whether it is current.
+async fn follow(
+    health: &HealthReporter,
+    store: &Store,
+    mut ready: watch::Receiver<bool>,
+) -> std::convert::Infallible {
+    use tonic_health::ServingStatus::{NotServing, Serving};
+    health.set_service_status(CURRENT, NotServing).await;
     if ready.wait_for(|ready| *ready).await.is_ok() {
         set_health(health, true).await;
+    } else {
+        pending::<()>().await;
     }
-    pending().await
+    let mut told = None;
+    loop {
+        let snapshot = store.load();
+        let current = !snapshot.is_unset() && !snapshot.freshness().age().stale;
+        if told != Some(current) {
+            health.set_service_status(CURRENT, if current { Serving } else { NotServing }).await;
+            told = Some(current);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn set_health(health: &HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let status = if serving { Serving } else { NotServing };
     health.set_service_status("", status).await;
-    let name = <DecisionServiceServer<DecisionApi> as tonic::server::NamedService>::NAME;
+    let name = <DecisionServiceServer<DecisionApi> as NamedService>::NAME;
     health.set_service_status(name, status).await;
 }
 

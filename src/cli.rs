@@ -65,6 +65,8 @@ pub struct Cli {
 enum Command {
     /// Answer questions over gRPC
     Serve(Box<ServeArgs>),
+    /// Hand configuration on to many servers, and answer no questions
+    Hub(Box<ServeArgs>),
     /// Ask whether a subject may reach a target, and why
     Check(Box<check::CheckArgs>),
     /// Read configuration as a whole and say what is wrong with it
@@ -86,17 +88,17 @@ enum Command {
 /// Runs the command.
 pub fn run(cli: Cli) -> Exit {
     let mut err = io::stderr();
+    let served = |result: Result<(), String>| match result {
+        Ok(()) => Exit::Good,
+        Err(error) => {
+            Screen::new(&mut io::sink(), &mut io::stderr()).note(format_args!("error: {error}"));
+            Exit::Undecided
+        }
+    };
     // A server must not hold the lock of standard output or error: its threads log.
     let command = match cli.command {
-        Command::Serve(args) => {
-            return match serve::serve(*args) {
-                Ok(()) => Exit::Good,
-                Err(error) => {
-                    Screen::new(&mut io::sink(), &mut err).note(format_args!("error: {error}"));
-                    Exit::Undecided
-                }
-            };
-        }
+        Command::Serve(args) => return served(serve::serve(*args)),
+        Command::Hub(args) => return served(serve::hub(*args)),
         Command::PythonWorker { memory } => {
             return match worker_main(memory) {
                 Ok(()) => Exit::Good,
@@ -121,7 +123,7 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Convert(args) => convert::run(&args, screen),
         Command::Policy(command) => policy::run(*command, screen),
         // These have their own way above, since they write to no screen.
-        Command::Serve(_) | Command::PythonWorker { .. } => Exit::Undecided,
+        Command::Serve(_) | Command::Hub(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }
 }
 
@@ -154,8 +156,9 @@ mod tests {
     fn every_argument_has_help() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
-            let examples =
-                command.is_hide_set() || command.get_name() == "serve" || command.get_after_help().is_some();
+            let examples = command.is_hide_set()
+                || ["serve", "hub"].contains(&command.get_name())
+                || command.get_after_help().is_some();
             assert!(examples, "{} has no examples", command.get_name());
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());

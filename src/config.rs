@@ -4,8 +4,10 @@
 //! Must not know: what the settings are used for.
 
 mod policies;
+mod sync;
 
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
+pub use sync::{Beyond, SyncArgs, SyncSettings};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -124,9 +126,22 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_LOG_LEVEL", value_name = "FILTER")]
     pub log_level: Option<String>,
 
+    /// How configuration comes and goes over streams.
+    #[command(flatten)]
+    pub sync: SyncArgs,
+
     /// What policies need beside the configuration.
     #[command(flatten)]
     pub policies: PolicyArgs,
+}
+
+/// What a server is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It answers questions.
+    Sidecar,
+    /// It hands configuration on.
+    Hub,
 }
 
 /// Settings that were checked.
@@ -162,6 +177,8 @@ pub struct ServeSettings {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_level: String,
+    /// How configuration comes and goes over streams.
+    pub sync: SyncSettings,
     /// What policies need beside the configuration.
     pub policies: PolicySettings,
 }
@@ -190,12 +207,25 @@ impl ServeArgs {
     /// # Errors
     /// Names the setting that is wrong and what to do.
     pub fn resolve(self) -> Result<ServeSettings, String> {
+        self.resolve_as(Role::Sidecar)
+    }
+
+    /// As [`ServeArgs::resolve`], for somebody who answers no questions and hands configuration on.
+    ///
+    /// # Errors
+    /// As [`ServeArgs::resolve`].
+    pub fn resolve_hub(self) -> Result<ServeSettings, String> {
+        self.resolve_as(Role::Hub)
+    }
+
+    fn resolve_as(self, role: Role) -> Result<ServeSettings, String> {
         let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        let listen = self.listen.or(file.listen).unwrap_or_else(|| "127.0.0.1:9191".to_owned());
+        let default = if role == Role::Hub { "none" } else { "127.0.0.1:9191" };
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| default.to_owned());
         let allow_remote = self.allow_remote.or(file.allow_remote).unwrap_or(false);
-        let listen = address(&listen, allow_remote)?;
+        let listen = address("listen", &listen, allow_remote)?;
         let socket = self.socket.or(file.socket);
-        if listen.is_none() && socket.is_none() {
+        if role == Role::Sidecar && listen.is_none() && socket.is_none() {
             return Err(
                 "listen: is `none` and there is no socket, so nobody could ask; set one of them".to_owned()
             );
@@ -226,10 +256,20 @@ impl ServeArgs {
             watch: !self.no_watch && self.watch.or(file.watch).unwrap_or(true),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+            sync: self.sync.resolve(file.sync)?,
             policies: self.policies.resolve(file.policies)?,
         };
-        if settings.bundles.is_empty() && settings.blueprints.is_empty() {
-            return Err("bundle, blueprint: there is no configuration; name at least one file or directory"
+        if role == Role::Hub && !settings.sync.is_served() {
+            return Err("sync-listen, sync-socket: neither is set, so nobody could follow; set one of them"
+                .to_owned());
+        }
+        let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
+        if files && !settings.sync.follow.is_empty() {
+            return Err("follow: there are files as well; leave out the one or the other".to_owned());
+        }
+        if !files && settings.sync.follow.is_empty() && !settings.sync.is_served() {
+            return Err("bundle, blueprint: there is no configuration; name at least one file or directory, a hub to \
+                        follow, or an address for publishers (sync-listen, sync-socket)"
                 .to_owned());
         }
         if let Some(directory) = settings.blueprint_files.as_deref().filter(|it| !it.is_dir()) {
@@ -250,17 +290,18 @@ fn read_file(path: &Path) -> Result<ServeArgs, String> {
     toml::from_str(&text).map_err(|error| format!("config: `{shown}`: {}", error.to_string().trim_end()))
 }
 
-fn address(text: &str, allow_remote: bool) -> Result<Option<SocketAddr>, String> {
+fn address(setting: &str, text: &str, allow_remote: bool) -> Result<Option<SocketAddr>, String> {
     if text == "none" {
         return Ok(None);
     }
     let address: SocketAddr = text.parse().map_err(|_| {
-        format!("listen: `{text}` is no address; write address:port, such as 127.0.0.1:9191, or none")
+        format!("{setting}: `{text}` is no address; write address:port, such as 127.0.0.1:9191, or none")
     })?;
     if !address.ip().is_loopback() && !allow_remote {
+        let remedy = if setting == "listen" { ", or set allow-remote" } else { "" };
         return Err(format!(
-            "listen: `{address}` can be reached from other machines, and this version has no encryption and no \
-             authentication of callers; use a loopback address or a unix socket, or set allow-remote"
+            "{setting}: `{address}` can be reached from other machines, and this version has no encryption and no \
+             authentication of callers; use a loopback address or a unix socket{remedy}"
         ));
     }
     Ok(Some(address))
@@ -358,7 +399,13 @@ mod tests {
             assert_eq!(setting.get_env().and_then(|it| it.to_str()), Some(variable.as_str()));
             // A table fits no setting, so what is known is told by the error.
             let policies = PolicyArgs::augment_args(clap::Command::new("policies"));
-            let table = if policies.get_arguments().any(|it| it.get_id() == name) { "policies." } else { "" };
+            let sync = SyncArgs::augment_args(clap::Command::new("sync"));
+            let has = |command: &clap::Command| command.get_arguments().any(|it| it.get_id() == name);
+            let table = match (has(&policies), has(&sync)) {
+                (true, _) => "policies.",
+                (_, true) => "sync.",
+                _ => "",
+            };
             let text = format!("{table}{name} = {{}}");
             let error = toml::from_str::<ServeArgs>(&text).unwrap_err().to_string();
             assert_eq!(error.contains("unknown field"), name == "config", "{name}: {error}");

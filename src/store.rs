@@ -14,15 +14,17 @@ mod reputation;
 mod snapshot;
 
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
-pub use freshness::{Age, Freshness};
+pub use freshness::{Age, Freshness, Staleness};
 pub use hot::HotStats;
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};
-use crate::model::{Policy, Problem, Target};
+use crate::model::{Policy, Problem, Target, Version};
 use crate::policy::{Compiled, Places};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// A persistent map: a copy costs nothing, and a change costs what changed.
 type Map<K, V> = imbl::GenericHashMap<K, V, foldhash::fast::RandomState, imbl::shared_ptr::DefaultSharedPtr>;
@@ -81,17 +83,37 @@ pub struct Store {
     current: ArcSwap<Snapshot>,
     /// One writer at a time, so that none derives from a revision that is no longer in force.
     writer: Mutex<()>,
+    /// Tells of every change, for those who wait for a revision.
+    changed: watch::Sender<u64>,
 }
 
 impl Store {
     /// An empty store, at revision 0: no configuration yet.
     pub fn new(settings: Settings) -> Self {
-        Self { current: ArcSwap::from_pointee(Snapshot::empty(settings)), writer: Mutex::new(()) }
+        Self::with_history(settings, Version::default())
+    }
+
+    /// As [`Store::new`], for a history that others follow: it gets an epoch, and begins after this revision.
+    pub fn with_history(settings: Settings, version: Version) -> Self {
+        let mut snapshot = Snapshot::empty(settings);
+        snapshot.version = version;
+        let current = ArcSwap::from_pointee(snapshot);
+        Self { current, writer: Mutex::new(()), changed: watch::Sender::new(0) }
     }
 
     /// The revision in force, for one question or one batch.
     pub fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// The revision in force, once it is this one or a newer one; what is in force then when that takes longer than
+    /// `patience`.
+    pub async fn reach(&self, revision: u64, patience: Duration) -> Arc<Snapshot> {
+        let mut changed = self.changed.subscribe();
+        let reached = changed.wait_for(|_| self.current.load().revision() >= revision);
+        // In either case, what is in force now is what there is.
+        let _either = tokio::time::timeout(patience, reached).await;
+        self.load()
     }
 
     /// How the hot set is doing.
@@ -124,7 +146,9 @@ impl Store {
         let recorded = recorded && !base.is_unset();
         let (next, changed, difference) = draft::derive(&base, change, recorded)?;
         if let Some((next, touched)) = next {
+            let serial = next.serial;
             self.current.store(Arc::new(next));
+            self.changed.send_replace(serial);
             base.drop_hot(&touched);
         }
         Ok((changed, difference))

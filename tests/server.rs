@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use bindery::app::{self, Ending, Listeners};
+    use bindery::app::{self, Doors, Ending, Listeners};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
     use bindery::proto::v1::resource::Resource as R;
@@ -52,7 +52,14 @@ mod tests {
         let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
         let shutdown = async move { drop(stopped.await) };
         let served = Arc::clone(&store);
-        let server = tokio::spawn(app::run(served, Arc::default(), listeners, ending, ready_seen, shutdown));
+        let server = tokio::spawn(app::run(
+            served,
+            Arc::default(),
+            Doors { decisions: Some((listeners, Duration::from_millis(50))), sync: None },
+            ending,
+            ready_seen,
+            shutdown,
+        ));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Running { store, channel, socket, ready, stop: Some(stop), server, _directory: directory }
     }

@@ -113,6 +113,13 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
         // Nobody vouches for the user of an event whom the directory does not know, so policies see no name either.
         question.subject = Subject { anonymous: true, ..Subject::default() };
     }
+    if let Some(limit) = snapshot.too_old_for(&question.target) {
+        let message = format!(
+            "the configuration was not confirmed by its source for longer than {limit:?}; see whether that can be \
+             reached"
+        );
+        return Err(Failure { code: Code::Unavailable, field: String::new(), message });
+    }
     step(snapshot, question, return_context, Vec::new())
 }
 
@@ -153,7 +160,8 @@ fn step(
             }
             let summary =
                 if question.explain == Explain::None { String::new() } else { answer.summary(&member) };
-            Ok(Attempt::Answered(Box::new(convert::response(answer, summary, snapshot.revision()))))
+            let (revision, age) = (snapshot.revision(), snapshot.freshness().age());
+            Ok(Attempt::Answered(Box::new(convert::response(answer, summary, revision, age))))
         }
         Ok(Outcome::Waiting(waiting)) => {
             drop(member);

@@ -9,6 +9,7 @@ use crate::model::{
     Value,
 };
 use crate::proto::{v1, value};
+use crate::store::Age;
 use prost::Message;
 
 /// The most groups that a caller may vouch for.
@@ -277,7 +278,7 @@ fn reputation(message: v1::ReputationScores) -> Checked<Vec<ReputationScore>> {
 }
 
 /// The message of an answer.
-pub(super) fn response(answer: Answer, summary: String, revision: u64) -> v1::CheckResponse {
+pub(super) fn response(answer: Answer, summary: String, revision: u64, age: Age) -> v1::CheckResponse {
     let subject_known = answer.subject_known;
     let explanation =
         answer.report.map(|report| v1::Explanation { summary, subject_known, ..explanation(*report) });
@@ -285,10 +286,11 @@ pub(super) fn response(answer: Answer, summary: String, revision: u64) -> v1::Ch
         decision: decision(answer.decision).into(),
         messages: answer.messages.into_iter().map(Into::into).collect(),
         revision,
-        stale: false,
+        stale: age.stale,
         explanation,
         valid_until: answer.valid_until.map(value::to_timestamp),
         context: answer.changed_context.map(value::to_struct),
+        age: age.age.and_then(|age| age.try_into().ok()),
     }
 }
 
@@ -366,6 +368,8 @@ fn binding(report: BindingReport) -> v1::BindingExplanation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OWN: Age = Age { stale: false, age: None };
     use crate::model::FlowAuthentication;
     use v1::target_ref::Target;
 
@@ -524,7 +528,7 @@ mod tests {
             subject_known: true,
             changed_context: None,
         };
-        let message = response(answer, "why".into(), 4);
+        let message = response(answer, "why".into(), 4, OWN);
         assert_eq!((message.decision(), message.revision, message.stale), (v1::Decision::Deny, 4, false));
         assert_eq!(message.messages, ["one", "two"]);
         assert_eq!(message.valid_until, Some(prost_types::Timestamp { seconds: -1, nanos: 5 }));
@@ -577,6 +581,6 @@ mod tests {
             subject_known: true,
             changed_context: None,
         };
-        assert_eq!(response(answer, String::new(), 1).explanation, None);
+        assert_eq!(response(answer, String::new(), 1, OWN).explanation, None);
     }
 }

@@ -7,12 +7,14 @@ use super::status::{error, status};
 use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
-use crate::store::Store;
+use crate::store::{Snapshot, Store};
 use futures_util::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// The most questions in a batch.
@@ -27,12 +29,32 @@ pub const MAX_MESSAGE: usize = 4 << 20;
 pub struct DecisionApi {
     store: Arc<Store>,
     evaluators: Arc<Evaluators>,
+    /// The longest wait for a revision that is asked for.
+    patience: Duration,
 }
 
 impl DecisionApi {
     /// Answers from this store, with these evaluators for policies that need something outside of it.
     pub const fn new(store: Arc<Store>, evaluators: Arc<Evaluators>) -> Self {
-        Self { store, evaluators }
+        Self { store, evaluators, patience: Duration::from_secs(5) }
+    }
+
+    /// Waits for a revision that is asked for at most so long. Default: 5 seconds.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// What is in force, once it is this revision or a newer one, or time is up: then the question says so.
+    async fn snapshot(&self, revision: u64, metadata: &MetadataMap) -> Arc<Snapshot> {
+        let snapshot = self.store.load();
+        if snapshot.revision() >= revision {
+            return snapshot;
+        }
+        // The answer that it is not there must come before the caller's time is up.
+        let left = deadline(metadata).map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)));
+        Box::pin(self.store.reach(revision, left)).await
     }
 
     /// As a service for a server, with its limits.
@@ -44,7 +66,7 @@ impl DecisionApi {
 #[tonic::async_trait]
 impl DecisionService for DecisionApi {
     async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
-        let snapshot = self.store.load();
+        let snapshot = self.snapshot(request.get_ref().min_revision, request.metadata()).await;
         match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
             Attempt::Answered(response) => Ok(Response::new(*response)),
             // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
@@ -59,7 +81,8 @@ impl DecisionService for DecisionApi {
         &self,
         request: Request<v1::CheckBatchRequest>,
     ) -> Result<Response<v1::CheckBatchResponse>, Status> {
-        let checks = request.into_inner().checks;
+        let (metadata, _, request) = request.into_parts();
+        let checks = request.checks;
         if checks.len() > MAX_BATCH {
             let text = format!(
                 "{} questions; at most {MAX_BATCH} are allowed, so send several batches",
@@ -67,7 +90,8 @@ impl DecisionService for DecisionApi {
             );
             return Err(status(Failure::argument("checks", &text)));
         }
-        let (snapshot, now) = (self.store.load(), now());
+        let least = checks.iter().map(|check| check.min_revision).max().unwrap_or(0);
+        let (snapshot, now) = (self.snapshot(least, &metadata).await, now());
         let revision = snapshot.revision();
         if snapshot.is_unset() {
             let message = "there is no configuration yet; try again once one is loaded".to_owned();
@@ -105,8 +129,10 @@ impl DecisionService for DecisionApi {
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let questions = request.into_inner();
-        let (store, evaluators) = (Arc::clone(&self.store), Arc::clone(&self.evaluators));
+        let (store, evaluators, patience) =
+            (Arc::clone(&self.store), Arc::clone(&self.evaluators), self.patience);
         Ok(Response::new(Answers {
+            patience,
             store,
             evaluators,
             questions,
@@ -114,6 +140,22 @@ impl DecisionService for DecisionApi {
             waiting: FuturesUnordered::new(),
         }))
     }
+}
+
+/// How long a caller waits, as far as it says.
+fn deadline(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3_600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 fn batch_result(result: Result<v1::CheckResponse, Failure>) -> v1::check_batch_result::Result {
@@ -136,6 +178,7 @@ type Late = Pin<Box<dyn Future<Output = v1::CheckStreamResponse> + Send>>;
 /// The answers of one stream. Questions that wait for nothing are answered where they are read, without a task or a
 /// channel; the others wait side by side, up to a bound, and are answered when they are ready.
 pub struct Answers {
+    patience: Duration,
     store: Arc<Store>,
     evaluators: Arc<Evaluators>,
     questions: Streaming<v1::CheckStreamRequest>,
@@ -160,6 +203,20 @@ impl Answers {
             ));
         };
         let snapshot = self.store.load();
+        if snapshot.revision() < check.min_revision && !snapshot.is_unset() {
+            let (store, evaluators, patience) =
+                (Arc::clone(&self.store), Arc::clone(&self.evaluators), self.patience);
+            self.waiting.push(Box::pin(async move {
+                let snapshot = store.reach(check.min_revision, patience).await;
+                let answer = match attempt(&snapshot, check, now()) {
+                    Ok(Attempt::Answered(response)) => Ok(*response),
+                    Ok(Attempt::Pending(pending)) => finish(&snapshot, &evaluators, *pending).await,
+                    Err(failure) => Err(failure),
+                };
+                stream_result(id, answer)
+            }));
+            return None;
+        }
         match attempt(&snapshot, check, now()) {
             Ok(Attempt::Answered(response)) => Some(stream_result(id, Ok(*response))),
             Ok(Attempt::Pending(pending)) => {

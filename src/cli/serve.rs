@@ -3,17 +3,24 @@
 //! Must not know: how a question is answered.
 
 use super::evaluators::evaluators;
-use crate::app::{self, Ending, Listeners};
-use crate::config::{self, Authority, LogFormat, ServeArgs, ServeSettings};
-use crate::store::{GroupAuthority, Settings, Store};
-use crate::sync::apply::{Applied, Update, apply};
+use crate::app::{self, Doors, Ending, Listeners};
+use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
+use crate::model::Version;
+use crate::store::{GroupAuthority, Settings, Staleness, Store};
+use crate::sync::apply::{Applied, Update};
+use crate::sync::follow::{FollowOptions, Network, follow};
+use crate::sync::ledger::Ledger;
+use crate::sync::service::SyncOptions;
+use crate::sync::sink::Nobody;
 use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch;
 use crate::telemetry;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,7 +29,18 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// When a setting is wrong, the first configuration is not valid, or a listener cannot be opened.
 pub fn serve(args: ServeArgs) -> Result<(), String> {
-    let settings = args.resolve()?;
+    start(args.resolve()?)
+}
+
+/// Runs a hub with these arguments until SIGTERM or SIGINT.
+///
+/// # Errors
+/// As [`serve`].
+pub fn hub(args: ServeArgs) -> Result<(), String> {
+    start(args.resolve_hub()?)
+}
+
+fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
     telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,17 +51,11 @@ pub fn serve(args: ServeArgs) -> Result<(), String> {
 }
 
 async fn run(settings: ServeSettings) -> Result<(), String> {
-    let store = Arc::new(Store::new(Settings {
-        default_empty_result: settings.default_empty_result,
-        group_authority: match settings.group_authority {
-            Authority::Directory => GroupAuthority::Directory,
-            Authority::Caller => GroupAuthority::Caller,
-            Authority::Union => GroupAuthority::Union,
-        },
-    }));
+    let ledger = Arc::new(open(&settings));
+    let store = Arc::clone(ledger.store());
     let evaluators = Arc::new(evaluators(&settings.policies)?);
     let (city, asn) = (settings.policies.geoip_city.clone(), settings.policies.geoip_asn.clone());
-    let following = if city.is_some() || asn.is_some() {
+    let places = if city.is_some() || asn.is_some() {
         let (databases, watch) = app::places::open(city, asn)?;
         store.set_places(databases);
         Some(watch)
@@ -54,23 +66,41 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     // Before they are read, so that no change is missed.
     let paths = watched(&spec);
     let seen = watch::look(&paths);
-    if let Err(problems) = load(&store, &spec) {
+    let files = !spec.paths().is_empty();
+    if files && let Err(problems) = load(&ledger, &spec) {
         let count = problems.len();
         return Err(format!(
             "the configuration is not valid, so there is nothing to serve ({count} problems):\n  {}",
             problems.join("\n  ")
         ));
     }
-    let listeners = listen(&settings).await?;
+    limit(&store, &settings)?;
+    let doors = listen(&settings, &ledger, files).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
-    let watching = if settings.watch {
-        let store = Arc::clone(&store);
-        Some(watch::watch(paths, seen, move || reload(&store, &spec))?)
+    let watching = if settings.watch && files {
+        let ledger = Arc::clone(&ledger);
+        Some(watch::watch(paths, seen, move || reload(&ledger, &spec))?)
     } else {
         None
     };
-    let (_ready, ready) = tokio::sync::watch::channel(true);
+    let (ready, ready_seen) = tokio::sync::watch::channel(!store.load().is_unset());
+    let mut newest = ledger.newest();
+    tokio::spawn(async move {
+        while newest.changed().await.is_ok() {
+            ready.send_replace(true);
+        }
+    });
+    if !settings.sync.follow.is_empty() {
+        let options = FollowOptions {
+            heartbeat: settings.sync.heartbeat,
+            ..FollowOptions::new(settings.sync.follow.clone(), node(&settings))
+        };
+        let network = Network { connect_timeout: options.connect_timeout };
+        tokio::spawn(follow(Arc::clone(&ledger), options, network, Nobody));
+    } else if !files {
+        store.load().freshness().follow();
+    }
     let shutdown = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -78,10 +108,53 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
         }
     };
     let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
-    let result = app::run(store, evaluators, listeners, ending, ready, shutdown).await;
-    drop((watching, following));
+    let result = app::run(store, evaluators, doors, ending, ready_seen, shutdown).await;
+    drop((watching, places));
     tracing::info!("stopped");
     result
+}
+
+/// The ledger, over a store that decides as the settings say.
+fn open(settings: &ServeSettings) -> Ledger {
+    let decides = Settings {
+        default_empty_result: settings.default_empty_result,
+        group_authority: match settings.group_authority {
+            Authority::Directory => GroupAuthority::Directory,
+            Authority::Caller => GroupAuthority::Caller,
+            Authority::Union => GroupAuthority::Union,
+        },
+    };
+    let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
+    let store = if files && settings.sync.is_served() {
+        // Files have no history of their own. Each start is a new one, whose revisions are beyond all former ones.
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let epoch = RandomState::new().hash_one(seconds).max(1);
+        Store::with_history(decides, Version { epoch, revision: seconds })
+    } else {
+        Store::new(decides)
+    };
+    Ledger::new(Arc::new(store))
+}
+
+/// Sets how old the configuration may be.
+fn limit(store: &Store, settings: &ServeSettings) -> Result<(), String> {
+    let by_target = settings.sync.max_staleness_for.iter().map(|(target, limit)| {
+        let target = target.parse().map_err(|error| format!("max-staleness-for: {error}"))?;
+        Ok((target, *limit))
+    });
+    let by_target = by_target.collect::<Result<Vec<_>, String>>()?;
+    if settings.sync.beyond == Beyond::Refuse
+        && (settings.sync.max_staleness.is_some() || !by_target.is_empty())
+    {
+        store.load().freshness().limit(Staleness { most: settings.sync.max_staleness, by_target });
+    }
+    Ok(())
+}
+
+/// What this process is called.
+fn node(settings: &ServeSettings) -> String {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    settings.sync.node.clone().unwrap_or_else(host)
 }
 
 fn spec(settings: &ServeSettings) -> SourceSpec {
@@ -101,7 +174,7 @@ fn watched(spec: &SourceSpec) -> Vec<PathBuf> {
 }
 
 /// Reads the files and puts them into force, or tells everything that is wrong with them.
-fn load(store: &Store, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
+fn load(ledger: &Ledger, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
     let start = Instant::now();
     let loaded = source::load(spec)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
@@ -111,9 +184,10 @@ fn load(store: &Store, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
     let skipped: usize = loaded.tally.iter().map(|model| model.skipped).sum();
     let files = loaded.files;
     let (resources, origins) = loaded.into_parts();
-    let applied =
-        apply(store, Update::Replace(resources)).map_err(|problems| source::locate(&problems, &origins))?;
-    let counts = store.load().counts();
+    let committed =
+        ledger.update(Update::Replace(resources)).map_err(|problems| source::locate(&problems, &origins))?;
+    committed.snapshot.freshness().confirm();
+    let (applied, counts) = (committed.changed, committed.snapshot.counts());
     tracing::info!(
         revision = applied.revision,
         changed = applied.upserted,
@@ -132,9 +206,11 @@ fn load(store: &Store, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
 }
 
 /// As [`load`], for files that changed: what is wrong is logged, and the old configuration stays in force.
-fn reload(store: &Store, spec: &SourceSpec) {
-    if let Err(problems) = load(store, spec) {
-        let revision = store.load().revision();
+fn reload(ledger: &Ledger, spec: &SourceSpec) {
+    if let Err(problems) = load(ledger, spec) {
+        let snapshot = ledger.store().load();
+        snapshot.freshness().fall_behind();
+        let revision = snapshot.revision();
         tracing::error!(
             revision,
             problems = problems.len(),
@@ -146,20 +222,54 @@ fn reload(store: &Store, spec: &SourceSpec) {
     }
 }
 
-async fn listen(settings: &ServeSettings) -> Result<Listeners, String> {
+async fn listen(settings: &ServeSettings, ledger: &Arc<Ledger>, files: bool) -> Result<Doors, String> {
+    let mut doors = Doors::default();
+    if settings.listen.is_some() || settings.socket.is_some() {
+        let socket = settings.socket.as_deref();
+        let listeners = listeners(settings, "listen", settings.listen, socket, "answering").await?;
+        doors.decisions = Some((listeners, settings.sync.revision_wait));
+    }
+    let sync = &settings.sync;
+    if sync.is_served() {
+        let serving = "serving publishers and followers";
+        let listeners =
+            listeners(settings, "sync-listen", sync.listen, sync.socket.as_deref(), serving).await?;
+        let closed_to_publishers = match (files, sync.follow.is_empty()) {
+            (true, _) => Some("this server takes its configuration from files; change those"),
+            (false, false) => Some("this server follows a hub; publish there"),
+            (false, true) => None,
+        };
+        let options = SyncOptions {
+            node: node(settings),
+            closed_to_publishers,
+            max_followers: sync.max_followers,
+            heartbeat: sync.heartbeat,
+        };
+        doors.sync = Some((listeners, Arc::clone(ledger), options));
+    }
+    Ok(doors)
+}
+
+async fn listeners(
+    settings: &ServeSettings,
+    setting: &str,
+    address: Option<SocketAddr>,
+    socket: Option<&Path>,
+    what: &str,
+) -> Result<Listeners, String> {
     let mut listeners = Listeners::default();
-    if let Some(address) = settings.listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("listen: `{address}` cannot be listened on: {error}; choose another"))?;
+    if let Some(address) = address {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            format!("{setting}: `{address}` cannot be listened on: {error}; choose another")
+        })?;
         // Port 0 is any free one.
         let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "answering over TCP");
+        tracing::info!(%address, "{what} over TCP");
         listeners.tcp = Some(listener);
     }
-    if let Some(path) = &settings.socket {
+    if let Some(path) = socket {
         listeners.unix = Some(app::bind_unix(path, settings.socket_mode)?);
-        tracing::info!(path = %path.display(), "answering over a unix socket");
+        tracing::info!(path = %path.display(), "{what} over a unix socket");
     }
     Ok(listeners)
 }
@@ -167,7 +277,6 @@ async fn listen(settings: &ServeSettings) -> Result<Listeners, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn settings(bundle: &Path) -> ServeSettings {
         let args = ServeArgs {
@@ -197,10 +306,12 @@ mod tests {
     fn a_change_that_is_wrong_keeps_what_is_in_force() {
         let directory = tempfile::tempdir().unwrap();
         let bundle = directory.path().join("b.yaml");
-        let (store, spec) = (Store::new(Settings::default()), spec(&settings(&bundle)));
+        let settings = settings(&bundle);
+        let (ledger, spec) = (open(&settings), spec(&settings));
+        let store = Arc::clone(ledger.store());
         let revision_of = |text: &str| {
             std::fs::write(&bundle, text).unwrap();
-            reload(&store, &spec);
+            reload(&ledger, &spec);
             store.load().revision()
         };
         assert_eq!(revision_of("applications: [{slug: wiki}]"), 1);
@@ -209,7 +320,7 @@ mod tests {
         assert_eq!(revision_of("applications: [{slug: wiki}]"), 1);
         assert_eq!(revision_of("applications: [{slug: wiki}, {slug: blog}]"), 2);
         std::fs::remove_file(&bundle).unwrap();
-        reload(&store, &spec);
+        reload(&ledger, &spec);
         assert_eq!((store.load().revision(), store.load().counts().targets), (2, 2));
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Must not know: what the source is.
 
+use crate::model::TargetRef;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,13 +18,24 @@ pub struct Freshness {
     behind: AtomicBool,
     /// When the source last confirmed that this is the newest, in microseconds after `start`, plus one; 0: never.
     confirmed: AtomicU64,
+    /// Set once; questions only read it.
+    pub(super) limits: OnceLock<Staleness>,
 }
 
 impl Default for Freshness {
     fn default() -> Self {
         let (follows, behind) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { start: Instant::now(), follows, behind, confirmed: AtomicU64::new(0) }
+        Self { start: Instant::now(), follows, behind, confirmed: AtomicU64::new(0), limits: OnceLock::new() }
     }
+}
+
+/// How old a configuration may be for questions to be answered from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Staleness {
+    /// For any target. Absent: any age.
+    pub most: Option<Duration>,
+    /// For single targets; counts more than the other.
+    pub by_target: Vec<(TargetRef, Duration)>,
 }
 
 /// How current it is at one moment.
@@ -30,7 +43,7 @@ impl Default for Freshness {
 pub struct Age {
     /// Whether it is known to be behind, or not known not to be.
     pub stale: bool,
-    /// How long ago the source confirmed it. Nothing: never, in this process's life.
+    /// How long ago the source confirmed it. Nothing: never in this process's life, or there is no source but itself.
     pub age: Option<Duration>,
 }
 
@@ -43,6 +56,11 @@ impl Freshness {
     pub fn follow(&self) {
         self.follows.store(true, Ordering::Release);
         self.behind.store(true, Ordering::Release);
+    }
+
+    /// Sets how old the configuration may be. Only the first call counts.
+    pub fn limit(&self, limits: Staleness) {
+        let _first = self.limits.set(limits);
     }
 
     /// The source says that what is in force is the newest.
@@ -60,7 +78,7 @@ impl Freshness {
     pub fn age(&self) -> Age {
         let stale = self.behind.load(Ordering::Acquire);
         if !self.follows.load(Ordering::Acquire) {
-            return Age { stale, age: if stale { self.since_confirmed() } else { Some(Duration::ZERO) } };
+            return Age { stale, age: if stale { self.since_confirmed() } else { None } };
         }
         Age { stale, age: self.since_confirmed() }
     }
@@ -80,7 +98,7 @@ mod tests {
     #[test]
     fn what_is_followed_is_stale_until_it_is_confirmed() {
         let fresh = Freshness::default();
-        assert_eq!(fresh.age(), Age { stale: false, age: Some(Duration::ZERO) });
+        assert_eq!(fresh.age(), Age { stale: false, age: None });
         fresh.follow();
         assert_eq!(fresh.age(), Age { stale: true, age: None });
         fresh.confirm();

@@ -217,6 +217,7 @@ mod tests {
             subject_known: true,
         };
         v1::CheckResponse {
+            age: None,
             context: None,
             decision: v1::Decision::Deny.into(),
             messages: vec!["Password has\nexpired.".into(), "Bye.".into()],
