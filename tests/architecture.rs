@@ -84,7 +84,7 @@ mod tests {
             ),
             ("src/decision.rs", "fn f() { crate::store::get() }", "`decision` may not use `store`"),
             ("src/decision.rs", "fn f(x: Option<crate::proto::v1::X>) {}", "`decision` may not use `proto`"),
-            ("src/store/snapshot.rs", "use crate::proto::v1;", "`store` may not use `proto`"),
+            ("src/policy.rs", "use crate::proto::v1;", "`policy` may not use `proto`"),
             ("src/store.rs", "use crate::sync::yaml;", "`store` may not use `sync`"),
             ("src/proto.rs", "use crate::policy::Verdict;", "`proto` may not use `policy`"),
             ("src/sync/apply.rs", "use crate::api::status;", "`sync` may not use `api`"),

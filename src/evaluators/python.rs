@@ -7,6 +7,7 @@
 
 mod host;
 mod memory;
+mod meter;
 mod plain;
 mod wire;
 mod worker;
@@ -19,6 +20,7 @@ use crate::policy::python::{Call, Outcome, object_of};
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use futures_util::{SinkExt as _, StreamExt as _};
+use meter::{Meter, SHORT, stand_back};
 use monty_types::MontyObject as Object;
 use std::collections::HashSet;
 use std::future::Future;
@@ -43,13 +45,6 @@ const TOO_LARGE: &str = "the policy needs more memory than the server's limit; m
 const NO_ROOM: &str = "the question with its context is larger than a policy in Python can take; send less";
 /// The text of the error of a program whose worker died.
 const DIED: &str = "the policy took the interpreter down, most likely by its use of memory or by deep recursion; make it smaller";
-/// How much of the processor's time most programs take at most. One that takes more gives its place back. It is not
-/// what a clock shows: on a busy machine every program takes long, and a hostile one could make suspects of all others.
-const SHORT: Duration = Duration::from_millis(25);
-/// How long most programs take at most by the clock, on a busy machine or waiting for what they call.
-const LONG: Duration = Duration::from_millis(250);
-/// The nice value of what stands back.
-const NICE: i32 = 19;
 /// How long a program that took longer is kept from more than one worker.
 const SUSPICION: Duration = Duration::from_secs(60);
 /// How many programs are suspected before those are looked for that are not any more: of policies that are gone.
@@ -292,53 +287,6 @@ impl Shared {
         }
         self.suspects.entry(key).or_insert_with(new).until = until;
     }
-}
-
-/// Lets others come first from now on. The lowest priority, since what takes long would otherwise hold up every question
-/// on a machine of few processors.
-fn stand_back(process: u32) {
-    use rustix::process::{Pid, setpriority_process};
-    // Priorities are of threads, and the one that runs programs is not the first one of its process.
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return };
-    for thread in threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok()) {
-        if let Some(thread) = Pid::from_raw(thread) {
-            // It may have ended, or it may not be allowed; then they share.
-            let _refused = setpriority_process(Some(thread), NICE);
-        }
-    }
-}
-
-/// What a program has used until now.
-struct Meter {
-    process: Option<u32>,
-    start: Instant,
-    /// What its worker had used before.
-    used: Duration,
-}
-
-impl Meter {
-    fn of(worker: &Worker) -> Self {
-        let process = worker.child.as_ref().and_then(Child::id);
-        Self { process, start: Instant::now(), used: worker.used }
-    }
-
-    /// Whether it is one of those that take long. For a thread of this process there is only the clock.
-    fn is_long(&self) -> bool {
-        let elapsed = self.start.elapsed();
-        let used =
-            self.process.and_then(processor_time).map_or(elapsed, |used| used.saturating_sub(self.used));
-        used >= SHORT || elapsed >= LONG
-    }
-}
-
-/// The processor's time that a process has used, in steps of a hundredth of a second.
-fn processor_time(process: u32) -> Option<Duration> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program, in parentheses, may have blanks and parentheses itself. The state is the third field.
-    let mut fields = status.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
-    let ticks = rustix::param::clock_ticks_per_second().max(1);
-    Some(Duration::from_millis((user + system) * 1_000 / ticks))
 }
 
 /// A worker in use, with the place that it takes.

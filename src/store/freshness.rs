@@ -2,6 +2,8 @@
 //!
 //! Must not know: what the source is.
 
+use super::snapshot::Snapshot;
+use crate::decision::View as _;
 use crate::model::TargetRef;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -88,6 +90,22 @@ impl Freshness {
             0 => None,
             confirmed => Some(Duration::from_micros(self.now().saturating_sub(confirmed))),
         }
+    }
+}
+
+impl Snapshot {
+    /// Whether the configuration is older than it may be for questions about this target, and then what that limit is.
+    pub fn too_old_for(&self, target: &TargetRef) -> Option<Duration> {
+        let limits = self.freshness.limits.get()?;
+        let age = self.freshness.age();
+        let own = |(named, limit): &(TargetRef, Duration)| {
+            (named == target || self.find(named).is_ok_and(|key| self.find(target) == Ok(key)))
+                .then_some(*limit)
+        };
+        let limit = limits.by_target.iter().find_map(own).or(limits.most)?;
+        // What was never confirmed is as old as can be.
+        (age.stale || age.age.is_some()).then_some(())?;
+        age.age.is_none_or(|age| age > limit).then_some(limit)
     }
 }
 

@@ -21,7 +21,6 @@ use crate::policy::{Compiled, Places, World};
 use imbl::{OrdMap, OrdSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What can be referred to, and what refers, for the index of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,20 +131,6 @@ impl Snapshot {
     /// How current the store is, as of now rather than of this snapshot.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
-    }
-
-    /// Whether the configuration is older than it may be for questions about this target, and then what that limit is.
-    pub fn too_old_for(&self, target: &TargetRef) -> Option<Duration> {
-        let limits = self.freshness.limits.get()?;
-        let age = self.freshness.age();
-        let own = |(named, limit): &(TargetRef, Duration)| {
-            (named == target || self.find(named).is_ok_and(|key| self.find(target) == Ok(key)))
-                .then_some(*limit)
-        };
-        let limit = limits.by_target.iter().find_map(own).or(limits.most)?;
-        // What was never confirmed is as old as can be.
-        (age.stale || age.age.is_some()).then_some(())?;
-        age.age.is_none_or(|age| age > limit).then_some(limit)
     }
 
     /// How many resources there are.

@@ -114,7 +114,7 @@ impl<R: Read, W: Write> Worker<R, W> {
         if beside && !self.stands_back {
             self.stands_back = true;
             // Others come first. It may not be allowed; then they share.
-            let _refused = rustix::process::setpriority_process(None, super::NICE);
+            let _refused = rustix::process::setpriority_process(None, super::meter::NICE);
         }
         if let Some((name, text)) = script {
             if self.scripts.len() >= MAX_SCRIPTS {
