@@ -10,7 +10,7 @@ use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
 use crate::proto::v1::sync_service_server::SyncServiceServer;
-use crate::store::Store;
+use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
 use futures_util::future::{join_all, pending};
@@ -50,10 +50,19 @@ pub struct Ending {
 /// What is served, and where.
 #[derive(Debug, Default)]
 pub struct Doors {
-    /// Questions, and the longest wait for a revision that one asks for. Absent: none are answered here.
-    pub decisions: Option<(Listeners, Duration)>,
+    /// Questions. Absent: none are answered here.
+    pub decisions: Option<(Listeners, Waits)>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
     pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
+}
+
+/// What questions wait for.
+#[derive(Clone, Debug)]
+pub struct Waits {
+    /// The longest wait for a revision that one asks for.
+    pub revision: Duration,
+    /// Set where only what is asked about is held.
+    pub demand: Option<Arc<dyn OnDemand>>,
 }
 
 /// Where questions come in.
@@ -137,11 +146,13 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
-    if let Some((mut listeners, patience)) = doors.decisions {
+    if let Some((mut listeners, waits)) = doors.decisions {
         let mut routes = Routes::builder();
-        routes.add_service(
-            DecisionApi::new(Arc::clone(&store), evaluators).with_patience(patience).into_service(),
-        );
+        let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(waits.revision);
+        if let Some(demand) = waits.demand {
+            api = api.with_demand(demand);
+        }
+        routes.add_service(api.into_service());
         let routes = with_standard(routes, health_service.clone())?;
         servers.extend(listeners.serve(&routes, &stopping));
         sockets.push(listeners);

@@ -263,6 +263,11 @@ impl ServeArgs {
             return Err("sync-listen, sync-socket: neither is set, so nobody could follow; set one of them"
                 .to_owned());
         }
+        if settings.sync.on_demand && settings.sync.is_served() {
+            return Err(
+                "on-demand: a part cannot be handed on; leave out sync-listen and sync-socket".to_owned()
+            );
+        }
         let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
         if files && !settings.sync.follow.is_empty() {
             return Err("follow: there are files as well; leave out the one or the other".to_owned());

@@ -10,12 +10,14 @@ mod draft;
 mod freshness;
 mod hot;
 mod index;
+mod on_demand;
 mod reputation;
 mod snapshot;
 
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
 pub use freshness::{Age, Freshness, Staleness};
 pub use hot::HotStats;
+pub use on_demand::{OnDemand, Wanted};
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};

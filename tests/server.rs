@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use bindery::app::{self, Doors, Ending, Listeners};
+    use bindery::app::{self, Doors, Ending, Listeners, Waits};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
     use bindery::proto::v1::resource::Resource as R;
@@ -50,12 +50,13 @@ mod tests {
         let (stop, stopped) = oneshot::channel::<()>();
         let store = Arc::new(Store::new(Settings::default()));
         let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
+        let waits = Waits { revision: Duration::from_millis(50), demand: None };
         let shutdown = async move { drop(stopped.await) };
         let served = Arc::clone(&store);
         let server = tokio::spawn(app::run(
             served,
             Arc::default(),
-            Doors { decisions: Some((listeners, Duration::from_millis(50))), sync: None },
+            Doors { decisions: Some((listeners, waits)), sync: None },
             ending,
             ready_seen,
             shutdown,

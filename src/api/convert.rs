@@ -52,6 +52,29 @@ pub(super) fn question(request: v1::CheckRequest, now: Timestamp) -> Checked<Que
     Ok(Question { target, subject, context, scope, explain, full_evaluation: request.full_evaluation })
 }
 
+/// What and whom a question is about, as far as it says so; the whole of it is checked elsewhere.
+pub(super) fn about(request: &v1::CheckRequest) -> Option<(TargetRef, Subject)> {
+    let target = target(request.target.clone()).ok()?;
+    let subject = match &request.subject {
+        Some(message) => Subject {
+            user_id: (!message.user_id.is_empty()).then(|| message.user_id.as_str().into()),
+            username: (!message.username.is_empty()).then(|| message.username.as_str().into()),
+            anonymous: message.anonymous,
+            ..Subject::default()
+        },
+        None => {
+            let user = request.context.as_ref()?.event.as_ref()?.user.as_ref()?;
+            let (id, name) = (user.id.as_str(), user.username.as_str());
+            Subject {
+                user_id: (!id.is_empty()).then(|| id.into()),
+                username: (!name.is_empty()).then(|| name.into()),
+                ..Subject::default()
+            }
+        }
+    };
+    Some((target, subject))
+}
+
 fn no_member(field: &str, number: i32) -> Failure {
     Failure::argument(field, &format!("{number} is none of its values; see the schema for these"))
 }

@@ -3,12 +3,14 @@
 //! Must not know: how a question is decided.
 
 use super::ask::{Attempt, Failure, attempt, finish, now};
+use super::convert;
 use super::status::{error, status};
 use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
-use crate::store::{Snapshot, Store};
+use crate::store::{OnDemand, Snapshot, Store, Wanted};
 use futures_util::Stream;
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,30 +33,84 @@ pub struct DecisionApi {
     evaluators: Arc<Evaluators>,
     /// The longest wait for a revision that is asked for.
     patience: Duration,
+    /// Set where only what is asked about is held.
+    demand: Option<Arc<dyn OnDemand>>,
 }
 
 impl DecisionApi {
     /// Answers from this store, with these evaluators for policies that need something outside of it.
-    pub const fn new(store: Arc<Store>, evaluators: Arc<Evaluators>) -> Self {
-        Self { store, evaluators, patience: Duration::from_secs(5) }
+    pub fn new(store: Arc<Store>, evaluators: Arc<Evaluators>) -> Self {
+        Self { store, evaluators, patience: Duration::from_secs(5), demand: None }
+    }
+
+    /// Fetches what questions are about before they are answered.
+    #[must_use]
+    pub fn with_demand(mut self, demand: Arc<dyn OnDemand>) -> Self {
+        self.demand = Some(demand);
+        self
     }
 
     /// Waits for a revision that is asked for at most so long. Default: 5 seconds.
     #[must_use]
-    pub const fn with_patience(mut self, patience: Duration) -> Self {
+    pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
     /// What is in force, once it is this revision or a newer one, or time is up: then the question says so.
-    async fn snapshot(&self, revision: u64, metadata: &MetadataMap) -> Arc<Snapshot> {
+    async fn snapshot(&self, revision: u64, patience: Duration) -> Arc<Snapshot> {
         let snapshot = self.store.load();
         if snapshot.revision() >= revision {
             return snapshot;
         }
+        Box::pin(self.store.reach(revision, patience)).await
+    }
+
+    /// How long a call may wait for a revision.
+    fn patience(&self, metadata: &MetadataMap) -> Duration {
         // The answer that it is not there must come before the caller's time is up.
-        let left = deadline(metadata).map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)));
-        Box::pin(self.store.reach(revision, left)).await
+        deadline(metadata).map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)))
+    }
+
+    /// Sees to it that what a question is about is here, where only a part is held.
+    async fn fetch(&self, request: &v1::CheckRequest) -> Result<(), Failure> {
+        let Some(demand) = &self.demand else { return Ok(()) };
+        let Some((target, subject)) = convert::about(request) else { return Ok(()) };
+        let why = match demand.wanted(&target, &subject) {
+            Wanted::Here => return Ok(()),
+            Wanted::Coming(subscription) if demand.arrival(subscription).await => return Ok(()),
+            Wanted::Coming(_) => {
+                "what the question is about is not held here, and the hub did not send it in time"
+            }
+            Wanted::NoRoom => "what the question is about is not held here, and there is no room for more",
+        };
+        let message = format!("{why}; try again");
+        Err(Failure { code: Code::Unavailable, field: String::new(), message })
+    }
+
+    /// Whether a question has to wait before it can be looked at.
+    fn has_to_wait(&self, request: &v1::CheckRequest) -> bool {
+        let snapshot = self.store.load();
+        let absent = |demand: &Arc<dyn OnDemand>| {
+            let about = convert::about(request);
+            about.is_some_and(|(target, subject)| demand.wanted(&target, &subject) != Wanted::Here)
+        };
+        (snapshot.revision() < request.min_revision && !snapshot.is_unset())
+            || self.demand.as_ref().is_some_and(absent)
+    }
+
+    /// Answers a question, whatever it has to wait for.
+    async fn answer(
+        &self,
+        request: v1::CheckRequest,
+        patience: Duration,
+    ) -> Result<v1::CheckResponse, Failure> {
+        self.fetch(&request).await?;
+        let snapshot = self.snapshot(request.min_revision, patience).await;
+        match attempt(&snapshot, request, now())? {
+            Attempt::Answered(response) => Ok(*response),
+            Attempt::Pending(pending) => Box::pin(finish(&snapshot, &self.evaluators, *pending)).await,
+        }
     }
 
     /// As a service for a server, with its limits.
@@ -66,7 +122,14 @@ impl DecisionApi {
 #[tonic::async_trait]
 impl DecisionService for DecisionApi {
     async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
-        let snapshot = self.snapshot(request.get_ref().min_revision, request.metadata()).await;
+        if self.has_to_wait(request.get_ref()) {
+            let patience = self.patience(request.metadata());
+            return Box::pin(self.answer(request.into_inner(), patience))
+                .await
+                .map(Response::new)
+                .map_err(status);
+        }
+        let snapshot = self.store.load();
         match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
             Attempt::Answered(response) => Ok(Response::new(*response)),
             // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
@@ -91,7 +154,13 @@ impl DecisionService for DecisionApi {
             return Err(status(Failure::argument("checks", &text)));
         }
         let least = checks.iter().map(|check| check.min_revision).max().unwrap_or(0);
-        let (snapshot, now) = (self.snapshot(least, &metadata).await, now());
+        // Side by side; what could not be fetched is told in its place.
+        let mut fetched = Vec::new();
+        if self.demand.is_some() {
+            fetched = join_all(checks.iter().map(|check| self.fetch(check))).await;
+        }
+        let mut fetched = fetched.into_iter();
+        let (snapshot, now) = (self.snapshot(least, self.patience(&metadata)).await, now());
         let revision = snapshot.revision();
         if snapshot.is_unset() {
             let message = "there is no configuration yet; try again once one is loaded".to_owned();
@@ -100,7 +169,8 @@ impl DecisionService for DecisionApi {
         let mut results = Vec::with_capacity(checks.len());
         let waiting = FuturesUnordered::new();
         for (index, check) in checks.into_iter().enumerate() {
-            let result = match attempt(&snapshot, check, now) {
+            let result = match fetched.next().unwrap_or(Ok(())).and_then(|()| attempt(&snapshot, check, now))
+            {
                 Ok(Attempt::Answered(response)) => Some(Ok(*response)),
                 Ok(Attempt::Pending(pending)) => {
                     let (snapshot, evaluators) = (&snapshot, &self.evaluators);
@@ -129,16 +199,8 @@ impl DecisionService for DecisionApi {
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let questions = request.into_inner();
-        let (store, evaluators, patience) =
-            (Arc::clone(&self.store), Arc::clone(&self.evaluators), self.patience);
-        Ok(Response::new(Answers {
-            patience,
-            store,
-            evaluators,
-            questions,
-            ended: false,
-            waiting: FuturesUnordered::new(),
-        }))
+        let (api, waiting) = (self.clone(), FuturesUnordered::new());
+        Ok(Response::new(Answers { api, questions, ended: false, waiting }))
     }
 }
 
@@ -178,9 +240,7 @@ type Late = Pin<Box<dyn Future<Output = v1::CheckStreamResponse> + Send>>;
 /// The answers of one stream. Questions that wait for nothing are answered where they are read, without a task or a
 /// channel; the others wait side by side, up to a bound, and are answered when they are ready.
 pub struct Answers {
-    patience: Duration,
-    store: Arc<Store>,
-    evaluators: Arc<Evaluators>,
+    api: DecisionApi,
     questions: Streaming<v1::CheckStreamRequest>,
     ended: bool,
     waiting: FuturesUnordered<Late>,
@@ -202,25 +262,19 @@ impl Answers {
                 Err(Failure::argument("check", "missing; send a question with the id")),
             ));
         };
-        let snapshot = self.store.load();
-        if snapshot.revision() < check.min_revision && !snapshot.is_unset() {
-            let (store, evaluators, patience) =
-                (Arc::clone(&self.store), Arc::clone(&self.evaluators), self.patience);
+        if self.api.has_to_wait(&check) {
+            let api = self.api.clone();
             self.waiting.push(Box::pin(async move {
-                let snapshot = store.reach(check.min_revision, patience).await;
-                let answer = match attempt(&snapshot, check, now()) {
-                    Ok(Attempt::Answered(response)) => Ok(*response),
-                    Ok(Attempt::Pending(pending)) => finish(&snapshot, &evaluators, *pending).await,
-                    Err(failure) => Err(failure),
-                };
-                stream_result(id, answer)
+                let patience = api.patience;
+                stream_result(id, api.answer(check, patience).await)
             }));
             return None;
         }
+        let snapshot = self.api.store.load();
         match attempt(&snapshot, check, now()) {
             Ok(Attempt::Answered(response)) => Some(stream_result(id, Ok(*response))),
             Ok(Attempt::Pending(pending)) => {
-                let evaluators = Arc::clone(&self.evaluators);
+                let evaluators = Arc::clone(&self.api.evaluators);
                 let late = async move { stream_result(id, finish(&snapshot, &evaluators, *pending).await) };
                 self.waiting.push(Box::pin(late));
                 None

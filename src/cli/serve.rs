@@ -3,11 +3,12 @@
 //! Must not know: how a question is answered.
 
 use super::evaluators::evaluators;
-use crate::app::{self, Doors, Ending, Listeners};
+use crate::app::{self, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
-use crate::store::{GroupAuthority, Settings, Staleness, Store};
+use crate::store::{GroupAuthority, OnDemand, Settings, Staleness, Store};
 use crate::sync::apply::{Applied, Update};
+use crate::sync::demand::{Demand, DemandOptions};
 use crate::sync::follow::{FollowOptions, Network, follow};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::SyncOptions;
@@ -75,7 +76,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
         ));
     }
     limit(&store, &settings)?;
-    let doors = listen(&settings, &ledger, files).await?;
+    let demand = settings.sync.on_demand.then(|| Arc::new(Demand::new(DemandOptions::default())));
+    let doors = listen(&settings, &ledger, demand.clone(), files).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let watching = if settings.watch && files {
@@ -94,6 +96,7 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     if !settings.sync.follow.is_empty() {
         let options = FollowOptions {
             heartbeat: settings.sync.heartbeat,
+            on_demand: demand,
             ..FollowOptions::new(settings.sync.follow.clone(), node(&settings))
         };
         let network = Network { connect_timeout: options.connect_timeout };
@@ -222,12 +225,18 @@ fn reload(ledger: &Ledger, spec: &SourceSpec) {
     }
 }
 
-async fn listen(settings: &ServeSettings, ledger: &Arc<Ledger>, files: bool) -> Result<Doors, String> {
+async fn listen(
+    settings: &ServeSettings,
+    ledger: &Arc<Ledger>,
+    demand: Option<Arc<Demand>>,
+    files: bool,
+) -> Result<Doors, String> {
     let mut doors = Doors::default();
     if settings.listen.is_some() || settings.socket.is_some() {
         let socket = settings.socket.as_deref();
         let listeners = listeners(settings, "listen", settings.listen, socket, "answering").await?;
-        doors.decisions = Some((listeners, settings.sync.revision_wait));
+        let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });
+        doors.decisions = Some((listeners, Waits { revision: settings.sync.revision_wait, demand }));
     }
     let sync = &settings.sync;
     if sync.is_served() {

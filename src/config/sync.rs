@@ -28,6 +28,11 @@ pub struct SyncArgs {
     #[arg(long, env = "BINDERY_FOLLOW", value_name = "URL", value_delimiter = ',')]
     pub follow: Vec<String>,
 
+    /// Hold only the targets and users that questions are about, fetched from the hub when first asked about [default:
+    /// false]
+    #[arg(long, env = "BINDERY_ON_DEMAND", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub on_demand: Option<bool>,
+
     /// Address for publishers and followers; loopback only, until there is encryption [default: none]
     #[arg(long, env = "BINDERY_SYNC_LISTEN", value_name = "ADDRESS")]
     pub sync_listen: Option<String>,
@@ -70,6 +75,8 @@ pub struct SyncArgs {
 pub struct SyncSettings {
     /// Hubs to follow.
     pub follow: Vec<String>,
+    /// Whether only what is asked about is held.
+    pub on_demand: bool,
     /// Address for publishers and followers.
     pub listen: Option<SocketAddr>,
     /// Unix socket for them.
@@ -123,11 +130,16 @@ impl SyncArgs {
         if let Some(wrong) = follow.iter().find(|url| !url.contains("://")) {
             return Err(format!("follow: `{wrong}` is no URL; write http://HOST:PORT or unix:///PATH"));
         }
+        let on_demand = self.on_demand.or(file.on_demand).unwrap_or(false);
+        if on_demand && follow.is_empty() {
+            return Err("on-demand: there is no hub to fetch from; set follow".to_owned());
+        }
         let for_targets = super::first(self.max_staleness_for, file.max_staleness_for);
         let for_targets: Result<Vec<_>, String> =
             for_targets.iter().map(|text| staleness_for(text)).collect();
         Ok(SyncSettings {
             follow,
+            on_demand,
             listen: address("sync-listen", &listen, false)?,
             socket: self.sync_socket.or(file.sync_socket),
             node,

@@ -4,11 +4,12 @@
 //! plain one, with a default spelled out or a field of a newer schema, keeps the bytes that it was sent as. So a
 //! configuration is not held twice, and is handed on exactly as it came. Must not know: who asks.
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Node, Snapshot};
 use super::{PolicyEntry, TargetEntry};
-use crate::decision::{Row, RowSubject};
+use crate::decision::{Lean, Row, RowSubject, View as _};
 use crate::model::{
-    BindingSubject, Digest, Id, PolicyBinding, ResourceKind, TargetDetail, TargetKind, TargetRef,
+    BindingSubject, Digest, Id, PolicyBinding, ResourceKind, ResourceName, TargetDetail, TargetKind,
+    TargetRef, UserRef,
 };
 use crate::proto::resource::{self as message, hash};
 use prost::Message as _;
@@ -213,4 +214,48 @@ pub(super) fn is_policy_by_id(reference: &str, entry: &PolicyEntry) -> bool {
 /// Whether bindings name a target differently than before.
 pub(super) fn is_renamed(old: &TargetEntry, new: &TargetEntry) -> bool {
     [false, true].iter().any(|by_id| target_name(old, *by_id) != target_name(new, *by_id))
+}
+
+impl Snapshot {
+    /// A target with everything that a question about it reads apart from policies and the directory: its bindings, what
+    /// it leans on and where it stands, with their bindings; for a flow its stages' bindings, too. Each as it was sent.
+    pub fn with_surroundings(&self, target: &TargetRef) -> Vec<(ResourceName, Vec<u8>)> {
+        let Ok(key) = self.find(target) else { return Vec::new() };
+        let mut keys = vec![key];
+        if let Some(entry) = self.target(key) {
+            keys.extend(match entry.lean {
+                Lean::Needs(other) | Lean::Behind(other) => Some(other),
+                Lean::Nothing | Lean::Authentication(_) => None,
+            });
+            keys.extend(entry.placed.map(|(flow, _)| flow));
+            let stages = self.referrers(Node::Target(key)).filter_map(|node| match node {
+                Node::Target(key) => self.target(key).filter(|it| it.placed.is_some()).map(|it| it.key),
+                Node::Policy(_) | Node::Stage(_) => None,
+            });
+            keys.extend(stages);
+        }
+        let mut found = Vec::new();
+        for entry in keys.iter().filter_map(|key| self.target(*key)) {
+            let kind = ResourceKind::Target(entry.target.kind());
+            let name = ResourceName { kind, id: entry.target.id.to_string().into() };
+            if let Some(bytes) = self.resource(kind, &entry.target.id) {
+                found.push((name, bytes));
+            }
+            for row in entry.rows.iter() {
+                let name = ResourceName { kind: ResourceKind::PolicyBinding, id: row.id.to_string().into() };
+                found.push((name, self.held_row(entry, row)));
+            }
+        }
+        found
+    }
+
+    /// The user that is called so, as it was sent.
+    pub fn user_resource(&self, user: &UserRef) -> Option<(ResourceName, Vec<u8>)> {
+        let user = match user {
+            UserRef::Id(id) => self.user_with_id(id),
+            UserRef::Username(name) => self.user_named(name),
+        }?;
+        let name = ResourceName { kind: ResourceKind::User, id: user.id.to_string().into() };
+        Some((name, self.resource(ResourceKind::User, &user.id)?))
+    }
 }

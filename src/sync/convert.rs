@@ -199,6 +199,11 @@ fn target_ref(fields: &mut Fields, message: v1::TargetRef) -> Checked<TargetRef>
     Some(TargetRef::Named(kind, fields.name(field, &name)?))
 }
 
+/// The target that a message names, if it names one.
+pub(super) fn target_name(message: v1::TargetRef) -> Option<TargetRef> {
+    target_ref(&mut Fields::default(), message)
+}
+
 fn user_ref(fields: &mut Fields, field: &'static str, message: v1::UserRef) -> Checked<UserRef> {
     match (message.id.as_str(), message.username.as_str()) {
         ("", "") => fields.wrong(field, "names nobody; set its id or its username"),

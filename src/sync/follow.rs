@@ -2,7 +2,8 @@
 //!
 //! Must not know: what a change means, how addresses are reached.
 
-use super::ledger::Ledger;
+use super::demand::Demand;
+use super::ledger::{Committed, Ledger};
 use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, version};
 use super::sink::{Ended, Sink, Watcher};
 use crate::proto::v1;
@@ -39,6 +40,8 @@ pub struct FollowOptions {
     pub pause_max: Duration,
     /// How long a connection may take to come about. Default: 5 seconds.
     pub connect_timeout: Duration,
+    /// Hold only what is asked about. Default: everything.
+    pub on_demand: Option<Arc<Demand>>,
 }
 
 impl FollowOptions {
@@ -51,6 +54,7 @@ impl FollowOptions {
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
+            on_demand: None,
         }
     }
 }
@@ -198,11 +202,43 @@ async fn session(
         version = %protocol::version_of(introduction.version.as_ref()),
         "following"
     );
-    match Sink::new(ledger, watcher, to, options.heartbeat).run(&introduction, from).await {
+    let ended = match &options.on_demand {
+        None => Sink::new(ledger, watcher, to, options.heartbeat).run(&introduction, from).await,
+        Some(demand) => {
+            let watching = Both { watcher, demand };
+            let sink = Sink::new(ledger, &watching, to.clone(), options.heartbeat).partial();
+            tokio::select! {
+                ended = sink.run(&introduction, from) => ended,
+                _closed = demand.drive(to) => Ended::Closed,
+            }
+        }
+    };
+    match ended {
         Ended::Closed => "it closed the stream".to_owned(),
         Ended::Broken(status) => reason(&status),
         Ended::OutOfTurn(message) => format!("it said something out of turn: {message}"),
         Ended::Silent => "nothing was heard for three heartbeats".to_owned(),
+    }
+}
+
+/// Tells who watches, and who waits for what was asked for.
+struct Both<'a, W> {
+    watcher: &'a W,
+    demand: &'a Demand,
+}
+
+impl<W: Watcher> Watcher for Both<'_, W> {
+    fn applied(&self, committed: &Committed) {
+        self.watcher.applied(committed);
+    }
+
+    fn refused(&self, nack: &v1::Nack) {
+        self.watcher.refused(nack);
+    }
+
+    fn loaded(&self, subscription: u64) {
+        self.demand.note_loaded(subscription);
+        self.watcher.loaded(subscription);
     }
 }
 
@@ -214,7 +250,7 @@ fn hello(ledger: &Ledger, options: &FollowOptions) -> v1::SinkMessage {
         node: Some(protocol::node(&options.node)),
         version: held.then(|| version(snapshot.version())),
         digest: held.then(|| digest(snapshot.digest(), true)),
-        mode: v1::WatchMode::All.into(),
+        mode: if options.on_demand.is_some() { v1::WatchMode::OnDemand } else { v1::WatchMode::All }.into(),
         heartbeat: Some(protocol::duration(options.heartbeat)),
         max_message_bytes: u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX),
     };

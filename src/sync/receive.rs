@@ -74,6 +74,8 @@ pub struct Receiver {
     open: Option<Open>,
     /// What is left of a change that was refused on the way; it is read to its end and counts for nothing.
     skipping: bool,
+    /// Only a part of what the source has is wanted, so that a change may bring more of the same version.
+    partial: bool,
 }
 
 /// A change under way.
@@ -90,6 +92,11 @@ struct Open {
 }
 
 impl Receiver {
+    /// For a stream that carries only what is subscribed to.
+    pub fn partial() -> Self {
+        Self { partial: true, ..Self::default() }
+    }
+
     /// Whether a change of several messages is under way.
     pub const fn is_busy(&self) -> bool {
         self.open.is_some()
@@ -140,7 +147,7 @@ impl Receiver {
         if let Some(message) = wrong_version(version) {
             return refuse(v1::NackReason::Invalid, message);
         }
-        let repeats = kind != v1::UpdateKind::Delta && version == held;
+        let repeats = (self.partial || kind != v1::UpdateKind::Delta) && version == held;
         if is_old(version, held) && !repeats {
             return refuse(v1::NackReason::Old, old(version, held));
         }
@@ -274,7 +281,7 @@ impl Receiver {
         if base != held {
             return Ok(Step::Resync(format!("it stands on {base}, and {held} is held")));
         }
-        if is_old(version, held) {
+        if is_old(version, held) && !(self.partial && version == held) {
             let (reason, message) = (v1::NackReason::Old, old(version, held));
             return Ok(Step::Refuse(Refusal { version, reason, message }));
         }

@@ -4,6 +4,7 @@
 
 use super::feed::{Deaf, Feed};
 use super::ledger::Ledger;
+use super::partial::PartialFeed;
 use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, heartbeat_of, node_of, version};
 use super::sink::{Ended, Nobody, Sink};
 use crate::proto::v1;
@@ -168,7 +169,8 @@ impl SyncService for SyncApi {
                 protocol: PROTOCOL,
                 node: Some(protocol::node(&options.node)),
                 version: Some(version(snapshot.version())),
-                digest: Some(digest(snapshot.digest(), false)),
+                // Of a part, nobody knows the sum before it is chosen.
+                digest: (hello.mode() != v1::WatchMode::OnDemand).then(|| digest(snapshot.digest(), false)),
                 heartbeat: Some(protocol::duration(options.heartbeat)),
                 take_over: false,
             };
@@ -178,9 +180,16 @@ impl SyncService for SyncApi {
                 return;
             }
             tracing::info!(follower = node.id, software = node.software, "somebody follows");
-            let feed = Feed::new(&ledger, Deaf, &hello, to, options.heartbeat);
+            let all = hello.mode() != v1::WatchMode::OnDemand;
+            let serving = async {
+                if all {
+                    Feed::new(&ledger, Deaf, &hello, to, options.heartbeat).run(from).await.1
+                } else {
+                    PartialFeed::new(&ledger, &hello, to, options.heartbeat).run(from).await
+                }
+            };
             let status = tokio::select! {
-                (_, stop) = feed.run(from) => stop.status(),
+                stop = serving => stop.status(),
                 () = stopped(stopping) => Some(going_away()),
             };
             tracing::info!(

@@ -92,6 +92,13 @@ impl<'a> Sink<'a> {
         Self { ledger, watcher, receiver, to, refused: None, asked: None, every }
     }
 
+    /// Takes only what is subscribed to.
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        self.receiver = Receiver::partial();
+        self
+    }
+
     /// Works until the stream ends. The configuration counts as possibly behind from then on.
     pub async fn run(
         mut self,

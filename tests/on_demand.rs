@@ -1,0 +1,188 @@
+//! A server that holds only what it is asked about, beside a hub that holds everything: both answer the same.
+
+#[cfg(test)]
+mod tests {
+    use bindery::api::decision::DecisionApi;
+    use bindery::evaluators::Evaluators;
+    use bindery::model::Version;
+    use bindery::proto::v1;
+    use bindery::proto::v1::decision_service_client::DecisionServiceClient;
+    use bindery::store::{Settings, Store};
+    use bindery::sync::apply::Update;
+    use bindery::sync::demand::{Demand, DemandOptions};
+    use bindery::sync::follow::{FollowOptions, Network, endpoint, follow};
+    use bindery::sync::ledger::Ledger;
+    use bindery::sync::service::{SyncApi, SyncOptions};
+    use bindery::sync::sink::Nobody;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::sync::watch;
+    use tokio_stream::wrappers::UnixListenerStream;
+    use tonic::transport::Channel;
+    use tonic::{Code, Status};
+    use v1::resource::Resource as R;
+    use v1::target_ref::Target as T;
+
+    fn resource(resource: R) -> v1::Resource {
+        v1::Resource { resource: Some(resource) }
+    }
+
+    fn application(slug: &str) -> v1::Resource {
+        resource(R::Application(v1::Application { slug: slug.into(), ..Default::default() }))
+    }
+
+    fn group(name: &str) -> v1::Resource {
+        resource(R::Group(v1::Group { name: name.into(), ..Default::default() }))
+    }
+
+    fn user(name: &str, groups: &[&str]) -> v1::Resource {
+        let groups = groups.iter().map(|name| v1::GroupRef { name: (*name).into(), ..Default::default() });
+        let groups = groups.collect();
+        resource(R::User(v1::User { username: name.into(), groups, ..Default::default() }))
+    }
+
+    fn bind(target: T, group: &str) -> v1::Resource {
+        let target = Some(v1::TargetRef { target: Some(target) });
+        let group = Some(v1::GroupRef { name: group.into(), ..Default::default() });
+        resource(R::PolicyBinding(v1::PolicyBinding { target, group, ..Default::default() }))
+    }
+
+    fn entitlement(application: &str, name: &str) -> v1::EntitlementRef {
+        v1::EntitlementRef { application: application.into(), name: name.into(), ..Default::default() }
+    }
+
+    fn world() -> Vec<v1::Resource> {
+        let right = v1::ApplicationEntitlement {
+            application: "wiki".into(),
+            name: "edit".into(),
+            ..Default::default()
+        };
+        let mut all = vec![group("staff"), group("guests"), resource(R::Entitlement(right))];
+        all.push(bind(T::Entitlement(entitlement("wiki", "edit")), "staff"));
+        for number in 0..100 {
+            all.push(application(&format!("app-{number}")));
+            all.push(bind(T::Application(format!("app-{number}")), "guests"));
+            all.push(user(&format!("user-{number}"), &["guests"]));
+        }
+        all.extend([application("wiki"), bind(T::Application("wiki".into()), "staff")]);
+        all.extend([user("ada", &["staff"]), user("bob", &["guests"])]);
+        all
+    }
+
+    /// Serves what was routed on a socket in this directory.
+    fn serve(directory: &Path, name: &str, routes: tonic::service::Routes) -> String {
+        let path: PathBuf = directory.join(name);
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let incoming = UnixListenerStream::new(listener);
+        tokio::spawn(tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming));
+        format!("unix://{}", path.display())
+    }
+
+    struct Running {
+        hub: Arc<Ledger>,
+        part: Arc<Ledger>,
+        client: DecisionServiceClient<Channel>,
+        demand: Arc<Demand>,
+        _directory: tempfile::TempDir,
+        _stop: watch::Sender<bool>,
+    }
+
+    async fn start(options: DemandOptions) -> Running {
+        let directory = tempfile::tempdir().unwrap();
+        let history = Version { epoch: 9, revision: 0 };
+        let hub = Arc::new(Ledger::new(Arc::new(Store::with_history(Settings::default(), history))));
+        let (stop, stopping) = watch::channel(false);
+        let sync = SyncOptions {
+            node: "hub".into(),
+            closed_to_publishers: Some("files"),
+            max_followers: 10,
+            heartbeat: Duration::from_secs(1),
+        };
+        let mut routes = tonic::service::Routes::builder();
+        routes.add_service(SyncApi::new(Arc::clone(&hub), sync, stopping).into_service());
+        let address = serve(directory.path(), "hub", routes.routes());
+        let demand = Arc::new(Demand::new(options));
+        let part = Arc::new(Ledger::new(Arc::new(Store::new(Settings::default()))));
+        let following = FollowOptions {
+            on_demand: Some(Arc::clone(&demand)),
+            ..FollowOptions::new(vec![address], "part".into())
+        };
+        let network = Network { connect_timeout: Duration::from_secs(5) };
+        tokio::spawn(follow(Arc::clone(&part), following, network, Nobody));
+        let api = DecisionApi::new(Arc::clone(part.store()), Arc::new(Evaluators::default()));
+        let mut routes = tonic::service::Routes::builder();
+        routes.add_service(api.with_demand(Arc::clone(&demand) as _).into_service());
+        let address = serve(directory.path(), "part", routes.routes());
+        let client = DecisionServiceClient::new(endpoint(&address).unwrap().connect().await.unwrap());
+        Running { hub, part, client, demand, _directory: directory, _stop: stop }
+    }
+
+    fn ask(target: T, username: &str) -> v1::CheckRequest {
+        let subject = v1::Subject { username: username.into(), ..Default::default() };
+        let target = Some(v1::TargetRef { target: Some(target) });
+        v1::CheckRequest { target, subject: Some(subject), ..Default::default() }
+    }
+
+    impl Running {
+        async fn check(&mut self, target: T, username: &str) -> Result<bool, Status> {
+            let answer = self.client.check(ask(target, username)).await?.into_inner();
+            Ok(answer.decision() == v1::Decision::Allow)
+        }
+
+        /// Waits until the part stands on what the hub has.
+        async fn level(&self) {
+            let revision = self.hub.store().load().revision();
+            self.part.store().reach(revision, Duration::from_secs(30)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_answers_as_the_whole_and_holds_little() {
+        let mut running = start(DemandOptions::default()).await;
+        running.hub.update(Update::Replace(world())).unwrap();
+        let wiki = || T::Application("wiki".into());
+        assert!(running.check(wiki(), "ada").await.unwrap());
+        assert!(!running.check(wiki(), "bob").await.unwrap());
+        let edit = || T::Entitlement(entitlement("wiki", "edit"));
+        assert!(running.check(edit(), "ada").await.unwrap());
+        assert!(!running.check(edit(), "bob").await.unwrap());
+        // A target and a user that do not exist are known not to.
+        let status = running.check(T::Application("none".into()), "ada").await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound, "{status}");
+        assert!(!running.check(wiki(), "nobody").await.unwrap());
+        let counts = running.part.store().load().counts();
+        assert_eq!((counts.targets, counts.bindings, counts.users, counts.groups), (2, 2, 2, 2));
+        // What changes is enforced, and what did not exist comes into being.
+        running.hub.update(Update::Delta { upserts: vec![user("ada", &[])], removals: vec![] }).unwrap();
+        running.level().await;
+        assert!(!running.check(wiki(), "ada").await.unwrap());
+        let none = vec![application("none"), bind(T::Application("none".into()), "guests")];
+        running.hub.update(Update::Delta { upserts: none, removals: vec![] }).unwrap();
+        running.level().await;
+        assert!(running.check(T::Application("none".into()), "bob").await.unwrap());
+        // Many at once, of things that were never asked about.
+        let checks = (0..50).map(|n| ask(T::Application(format!("app-{n}")), &format!("user-{n}"))).collect();
+        let batch = running.client.check_batch(v1::CheckBatchRequest { checks }).await.unwrap().into_inner();
+        for result in batch.results {
+            let Some(v1::check_batch_result::Result::Response(answer)) = result.result else { panic!() };
+            assert_eq!(answer.decision(), v1::Decision::Allow);
+        }
+        let snapshot = running.part.store().load();
+        assert_eq!(snapshot.counts().targets, 53);
+        assert_eq!(*snapshot.digest(), snapshot.recount());
+        assert!(!running.demand.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_fetched_is_not_decided() {
+        let options = DemandOptions { patience: Duration::from_millis(100), ..DemandOptions::default() };
+        let mut running = start(options).await;
+        // The hub has nothing yet.
+        let status = running.check(T::Application("wiki".into()), "ada").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        running.hub.update(Update::Replace(world())).unwrap();
+        running.level().await;
+        assert!(running.check(T::Application("wiki".into()), "ada").await.unwrap());
+    }
+}
