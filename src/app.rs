@@ -3,6 +3,7 @@
 //! Listeners and the signal to end are arguments, so that tests drive the same code. Must not know: where settings
 //! and configuration come from.
 
+pub mod admin;
 pub mod places;
 
 use crate::api::decision::DecisionApi;
@@ -13,8 +14,9 @@ use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
+use admin::Admin;
 use futures_util::future::{join_all, pending};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryFutureExt as _};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +54,8 @@ pub struct Ending {
 pub struct Doors {
     /// Questions. Absent: none are answered here.
     pub decisions: Option<(Listeners, Waits)>,
+    /// Health over HTTP. Absent: only over gRPC.
+    pub admin: Option<TcpListener>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
     pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
 }
@@ -146,6 +150,7 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
+    let mut services = Vec::new();
     if let Some((mut listeners, waits)) = doors.decisions {
         let mut routes = Routes::builder();
         let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(waits.revision);
@@ -153,6 +158,7 @@ pub async fn run(
             api = api.with_demand(demand);
         }
         routes.add_service(api.into_service());
+        services.push(<DecisionServiceServer<DecisionApi> as NamedService>::NAME);
         let routes = with_standard(routes, health_service.clone())?;
         servers.extend(listeners.serve(&routes, &stopping));
         sockets.push(listeners);
@@ -160,14 +166,19 @@ pub async fn run(
     if let Some((mut listeners, ledger, options)) = doors.sync {
         let mut routes = Routes::builder();
         routes.add_service(SyncApi::new(ledger, options, stopping.clone()).into_service());
+        services.push(sync_name);
         let routes = with_standard(routes, health_service)?;
         servers.extend(listeners.serve(&routes, &stopping));
         sockets.push(listeners);
     }
+    let (draining, drained) = watch::channel(false);
+    if let Some(listener) = doors.admin {
+        let admin = Admin { store: Arc::clone(&store), services, stopping: drained };
+        servers.push(Box::pin(admin::serve(listener, admin, stopped(stopping.clone()))));
+    }
     let serving = async move {
         let results = join_all(servers).await;
-        let result: Result<(), _> = results.into_iter().collect();
-        result.map_err(|error| format!("a listener failed: {error}"))
+        results.into_iter().collect::<Result<(), String>>()
     };
     tokio::pin!(serving);
     tokio::select! {
@@ -181,6 +192,7 @@ pub async fn run(
         drain_seconds = drain.as_secs(),
         "shutting down: soon no new calls, running ones may finish"
     );
+    draining.send_replace(true);
     set_health(&health, false).await;
     health.set_service_status(sync_name, tonic_health::ServingStatus::NotServing).await;
     // Who watches health learns it before the connections close, also without a delay: this gives way to them.
@@ -215,7 +227,11 @@ fn with_standard(
     Ok(routes.routes())
 }
 
-type Serving = Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>;
+type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+fn failed(error: tonic::transport::Error) -> String {
+    format!("a listener failed: {error}")
+}
 
 impl Listeners {
     /// A server for each of them.
@@ -231,13 +247,13 @@ impl Listeners {
             });
             let stopped = stopped(stopping.clone());
             let server = server().add_routes(routes.clone());
-            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped)));
+            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped).map_err(failed)));
         }
         if let Some(listener) = self.unix.as_mut().and_then(|socket| socket.listener.take()) {
             let incoming = patient(UnixListenerStream::new(listener));
             let stopped = stopped(stopping.clone());
             let server = server().add_routes(routes.clone());
-            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped)));
+            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped).map_err(failed)));
         }
         servers
     }

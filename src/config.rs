@@ -81,6 +81,10 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<String>,
 
+    /// Address for health over HTTP: /livez, /readyz and /healthz; loopback only [default: none]
+    #[arg(long, env = "BINDERY_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<String>,
+
     /// Unix socket for questions [default: none]
     #[arg(long, env = "BINDERY_SOCKET", value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -159,6 +163,8 @@ pub struct ServeSettings {
     pub application_access: bool,
     /// Address for questions over TCP.
     pub listen: Option<SocketAddr>,
+    /// Address for health over HTTP.
+    pub admin: Option<SocketAddr>,
     /// Unix socket for questions.
     pub socket: Option<PathBuf>,
     /// Mode of the unix socket.
@@ -224,6 +230,7 @@ impl ServeArgs {
         let listen = self.listen.or(file.listen).unwrap_or_else(|| default.to_owned());
         let allow_remote = self.allow_remote.or(file.allow_remote).unwrap_or(false);
         let listen = address("listen", &listen, allow_remote)?;
+        let admin = self.admin_listen.or(file.admin_listen).unwrap_or_else(|| "none".to_owned());
         let socket = self.socket.or(file.socket);
         if role == Role::Sidecar && listen.is_none() && socket.is_none() {
             return Err(
@@ -246,6 +253,7 @@ impl ServeArgs {
             application_access: self.application_access.or(file.application_access)
                 != Some(EmptyResult::Fail),
             listen,
+            admin: address("admin-listen", &admin, false)?,
             socket,
             socket_mode: socket_mode(&mode)?,
             default_empty_result: self.default_empty_result.or(file.default_empty_result)

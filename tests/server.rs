@@ -56,7 +56,7 @@ mod tests {
         let server = tokio::spawn(app::run(
             served,
             Arc::default(),
-            Doors { decisions: Some((listeners, waits)), sync: None },
+            Doors { decisions: Some((listeners, waits)), ..Doors::default() },
             ending,
             ready_seen,
             shutdown,

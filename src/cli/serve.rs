@@ -238,6 +238,7 @@ async fn listen(
         let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });
         doors.decisions = Some((listeners, Waits { revision: settings.sync.revision_wait, demand }));
     }
+    doors.admin = listeners(settings, "admin-listen", settings.admin, None, "telling health").await?.tcp;
     let sync = &settings.sync;
     if sync.is_served() {
         let serving = "serving publishers and followers";

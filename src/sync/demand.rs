@@ -109,7 +109,7 @@ impl Demand {
             return Some(interest.subscription);
         }
         // Somewhat more than there is room for, until what is coldest has gone.
-        if map.len() >= most + most / 4 + 1 {
+        if map.len() > most + most / 4 {
             return None;
         }
         Some(match map.entry(key.clone()) {
