@@ -4,13 +4,17 @@
 //! endpoint, a device or any other of authentik's nine kinds of binding target, and why.
 //!
 //! ```text
-//!  bundle, blueprints ─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC
-//!                       (the only   (one snapshot,   (pure)   (messages to questions,
-//!                        writer)     hot sets)                 answers to messages)
+//!  bundle, blueprints ─┐
+//!  a publisher, Push  ─┼─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC
+//!  a hub, Watch       ─┘    │ (the only   (one snapshot,   (pure)   (messages to questions,
+//!                           │  writer)     hot sets)                 answers to messages)
+//!                           └─► followers, Watch; the disk
 //! ```
 //!
 //! Read it from the right: a question comes in at `api`, becomes plain values of `model`, and goes to `decision`, which
-//! reads one immutable snapshot of the `store`. `sync` is the only one that writes the store. Nothing flows backwards.
+//! reads one immutable snapshot of the `store`. `sync` is the only one that writes the store: whatever brings a change,
+//! it goes through `sync::ledger`, which puts it into force whole, and remembers it for followers and the disk. Nothing
+//! flows backwards.
 //!
 //! # Modules
 //!
@@ -27,7 +31,7 @@
 //! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
 //! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
 //! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
-//! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files | the decision API |
+//! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files, streams in both directions; all of it through one ledger | the decision API |
 //! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
 //! | `config`, `telemetry`, `app`, `cli` | settings, logs, the server put together, the command line | |
 //!

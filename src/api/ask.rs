@@ -22,7 +22,7 @@ const MAX_ROUNDS: usize = 1_000;
 pub struct Failure {
     /// The gRPC status code.
     pub code: Code,
-    /// The field at fault; empty: none.
+    /// The field of the question, or the setting of the server, at fault; empty: none.
     pub field: String,
     /// What is wrong and what to do.
     pub message: String,
@@ -118,7 +118,8 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
             "the configuration was not confirmed by its source for longer than {limit:?}; see whether that can be \
              reached"
         );
-        return Err(Failure { code: Code::Unavailable, field: String::new(), message });
+        let field = super::status::MAX_STALENESS.to_owned();
+        return Err(Failure { code: Code::Unavailable, field, message });
     }
     step(snapshot, question, return_context, Vec::new())
 }

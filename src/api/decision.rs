@@ -4,7 +4,7 @@
 
 use super::ask::{Attempt, Failure, attempt, finish, now};
 use super::convert;
-use super::status::{error, status};
+use super::status::{ON_DEMAND, error, status};
 use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
@@ -85,7 +85,7 @@ impl DecisionApi {
             Wanted::NoRoom => "what the question is about is not held here, and there is no room for more",
         };
         let message = format!("{why}; try again");
-        Err(Failure { code: Code::Unavailable, field: String::new(), message })
+        Err(Failure { code: Code::Unavailable, field: ON_DEMAND.to_owned(), message })
     }
 
     /// Whether a question has to wait before it can be looked at.

@@ -2,7 +2,7 @@
 //!
 //! - `INVALID_ARGUMENT`: the gateway asks wrongly; it must not retry, and fails closed.
 //! - `NOT_FOUND`: the target is not in the configuration; the gateway fails closed until it is pushed.
-//! - `UNAVAILABLE`: no configuration yet; the gateway may retry, and applies its failure mode meanwhile.
+//! - `UNAVAILABLE`: no configuration yet, one that is too old, or what the question is about is not held; the gateway may retry, and applies its failure mode meanwhile.
 //! - `FAILED_PRECONDITION`: the revision asked for is not reached; the caller waits and asks again.
 //! - `RESOURCE_EXHAUSTED`: too much at once; the caller asks for less, or later.
 //! - `INTERNAL`: a mistake of bindery; the gateway fails closed, and somebody has to look.
@@ -17,12 +17,21 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The domain of error reasons.
 const DOMAIN: &str = "bindery";
 
+/// The setting at fault when a configuration is older than it may be.
+pub(super) const MAX_STALENESS: &str = "max_staleness";
+/// The setting at fault when what a question is about is not held.
+pub(super) const ON_DEMAND: &str = "on_demand";
+
 /// The reason of an error, for programs.
-const fn reason(code: Code) -> &'static str {
-    match code {
+fn reason(failure: &Failure) -> &'static str {
+    match failure.code {
         Code::InvalidArgument => "INVALID_QUESTION",
         Code::NotFound => "UNKNOWN_TARGET",
-        Code::Unavailable => "NO_CONFIGURATION",
+        Code::Unavailable => match failure.field.as_str() {
+            MAX_STALENESS => "CONFIGURATION_TOO_OLD",
+            ON_DEMAND => "NOT_HELD",
+            _ => "NO_CONFIGURATION",
+        },
         Code::FailedPrecondition => "REVISION_NOT_REACHED",
         Code::ResourceExhausted => "TOO_MUCH",
         _ => "FAILED",
@@ -32,7 +41,7 @@ const fn reason(code: Code) -> &'static str {
 /// The status of a failure, with google.rpc details: which field, and a reason for programs.
 pub(super) fn status(failure: Failure) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason(failure.code), DOMAIN, std::collections::HashMap::<String, String>::new());
+    details.set_error_info(reason(&failure), DOMAIN, std::collections::HashMap::<String, String>::new());
     if failure.code == Code::InvalidArgument {
         details.add_bad_request_violation(failure.field, failure.message.clone());
     }
@@ -74,6 +83,10 @@ mod tests {
             let info = status(failure(code)).get_details_error_info().unwrap();
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "bindery"));
             assert_eq!(error(failure(code)).code, u32::try_from(i32::from(code)).unwrap());
+        }
+        for (field, reason) in [(MAX_STALENESS, "CONFIGURATION_TOO_OLD"), (ON_DEMAND, "NOT_HELD")] {
+            let failure = Failure { field: field.to_owned(), ..failure(Code::Unavailable) };
+            assert_eq!(status(failure).get_details_error_info().unwrap().reason, reason);
         }
     }
 }
