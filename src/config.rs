@@ -277,6 +277,12 @@ impl ServeArgs {
             );
         }
         let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
+        if settings.sync.last_good.is_some()
+            && (settings.sync.on_demand || (files && !settings.sync.is_served()))
+        {
+            return Err("last-good: there is nothing to keep; leave it out with files that nobody follows, and with on-demand"
+                .to_owned());
+        }
         if files && !settings.sync.follow.is_empty() {
             return Err("follow: there are files as well; leave out the one or the other".to_owned());
         }

@@ -9,6 +9,7 @@ mod convert;
 pub mod demand;
 pub mod feed;
 pub mod follow;
+pub mod last_good;
 pub mod ledger;
 pub mod origin;
 pub mod partial;

@@ -10,6 +10,7 @@ use crate::store::{GroupAuthority, OnDemand, Settings, Staleness, Store};
 use crate::sync::apply::{Applied, Update};
 use crate::sync::demand::{Demand, DemandOptions};
 use crate::sync::follow::{FollowOptions, Network, follow};
+use crate::sync::last_good::{Found, LastGood};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::SyncOptions;
 use crate::sync::sink::Nobody;
@@ -52,7 +53,7 @@ fn start(settings: ServeSettings) -> Result<(), String> {
 }
 
 async fn run(settings: ServeSettings) -> Result<(), String> {
-    let ledger = Arc::new(open(&settings));
+    let ledger = Arc::new(open(&settings)?);
     let store = Arc::clone(ledger.store());
     let evaluators = Arc::new(evaluators(&settings.policies)?);
     let (city, asn) = (settings.policies.geoip_city.clone(), settings.policies.geoip_asn.clone());
@@ -117,8 +118,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     result
 }
 
-/// The ledger, over a store that decides as the settings say.
-fn open(settings: &ServeSettings) -> Ledger {
+/// The ledger, over a store that decides as the settings say, with what the last-good file holds.
+fn open(settings: &ServeSettings) -> Result<Ledger, String> {
     let decides = Settings {
         default_empty_result: settings.default_empty_result,
         group_authority: match settings.group_authority {
@@ -127,16 +128,49 @@ fn open(settings: &ServeSettings) -> Ledger {
             Authority::Union => GroupAuthority::Union,
         },
     };
+    let mut disk = None;
+    let mut store = None;
+    if let Some(path) = &settings.sync.last_good {
+        let start = Instant::now();
+        let (file, held, found) = LastGood::open(path, decides)?;
+        let shown = path.display();
+        match found {
+            Found::Nothing => tracing::info!(file = %shown, "there is no last-good file yet"),
+            Found::Configuration { version, resources, torn } => {
+                let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(file = %shown, %version, resources, milliseconds, "serving what was in force last");
+                if torn > 0 {
+                    tracing::warn!(file = %shown, bytes = torn, "the end of the last-good file was torn, and is cut off");
+                }
+                store = Some(held);
+            }
+            Found::SetAside { path, reason } => {
+                tracing::error!(file = %path.display(), reason, "the last-good file cannot be used, and is set aside");
+            }
+        }
+        disk = Some(file);
+    }
     let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
-    let store = if files && settings.sync.is_served() {
+    let store = store.unwrap_or_else(|| {
+        if !(files && settings.sync.is_served()) {
+            return Store::new(decides);
+        }
         // Files have no history of their own. Each start is a new one, whose revisions are beyond all former ones.
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let epoch = RandomState::new().hash_one(seconds).max(1);
         Store::with_history(decides, Version { epoch, revision: seconds })
-    } else {
-        Store::new(decides)
-    };
-    Ledger::new(Arc::new(store))
+    });
+    let ledger = Ledger::new(Arc::new(store));
+    Ok(match disk {
+        Some(disk) => ledger.with_disk(Box::new(disk)),
+        None => ledger,
+    })
+}
+
+/// What this process is called.
+fn node(settings: &ServeSettings) -> String {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    settings.sync.node.clone().unwrap_or_else(host)
 }
 
 /// Sets how old the configuration may be.
@@ -152,12 +186,6 @@ fn limit(store: &Store, settings: &ServeSettings) -> Result<(), String> {
         store.load().freshness().limit(Staleness { most: settings.sync.max_staleness, by_target });
     }
     Ok(())
-}
-
-/// What this process is called.
-fn node(settings: &ServeSettings) -> String {
-    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    settings.sync.node.clone().unwrap_or_else(host)
 }
 
 fn spec(settings: &ServeSettings) -> SourceSpec {
@@ -317,7 +345,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let bundle = directory.path().join("b.yaml");
         let settings = settings(&bundle);
-        let (ledger, spec) = (open(&settings), spec(&settings));
+        let (ledger, spec) = (open(&settings).unwrap(), spec(&settings));
         let store = Arc::clone(ledger.store());
         let revision_of = |text: &str| {
             std::fs::write(&bundle, text).unwrap();

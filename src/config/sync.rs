@@ -41,6 +41,11 @@ pub struct SyncArgs {
     #[arg(long, env = "BINDERY_SYNC_SOCKET", value_name = "PATH")]
     pub sync_socket: Option<PathBuf>,
 
+    /// File that keeps the configuration in force, so that a restart serves it at once; not with on-demand [default:
+    /// none]
+    #[arg(long, env = "BINDERY_LAST_GOOD", value_name = "FILE")]
+    pub last_good: Option<PathBuf>,
+
     /// What this process is called by those who follow it and whom it follows [default: the host's name]
     #[arg(long, env = "BINDERY_NODE", value_name = "NAME")]
     pub node: Option<String>,
@@ -81,6 +86,8 @@ pub struct SyncSettings {
     pub listen: Option<SocketAddr>,
     /// Unix socket for them.
     pub socket: Option<PathBuf>,
+    /// File that keeps the configuration in force.
+    pub last_good: Option<PathBuf>,
     /// What this process is called. Absent: as the host.
     pub node: Option<String>,
     /// The most followers.
@@ -142,6 +149,7 @@ impl SyncArgs {
             on_demand,
             listen: address("sync-listen", &listen, false)?,
             socket: self.sync_socket.or(file.sync_socket),
+            last_good: self.last_good.or(file.last_good),
             node,
             max_followers: followers,
             heartbeat: Duration::from_secs(within("heartbeat-seconds", heartbeat, 1, 300)?),
