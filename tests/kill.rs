@@ -102,7 +102,8 @@ mod tests {
             let upserts = vec![user(revision).into()];
             if revision == 1 {
                 let (kind, count) = (v1::UpdateKind::Snapshot.into(), 1);
-                self.say(Message::Begin(v1::Begin { kind, version: at(1), count, ..Default::default() })).await;
+                self.say(Message::Begin(v1::Begin { kind, version: at(1), count, ..Default::default() }))
+                    .await;
                 self.say(Message::Chunk(v1::Chunk { upserts, ..Default::default() })).await;
                 return self.say(Message::Commit(v1::Commit { count, digest: None })).await;
             }
@@ -125,7 +126,10 @@ mod tests {
             let mut push = Push::connect(directory).await;
             times.push(started.elapsed());
             let revision = push.held.revision;
-            assert!(revision >= acknowledged, "{revision} after {acknowledged} was acknowledged, kill {kill}");
+            assert!(
+                revision >= acknowledged,
+                "{revision} after {acknowledged} was acknowledged, kill {kill}"
+            );
             assert!(revision == 0 || push.held.epoch == EPOCH);
             assert_eq!(push.total, Some(total(revision)), "kill {kill}");
             // Some are under way when it dies; how many acknowledgements are waited for differs from time to time.
