@@ -27,6 +27,11 @@ impl Id {
         }
     }
 
+    /// Whether it is a UUID in its usual form.
+    pub const fn is_uuid(&self) -> bool {
+        matches!(self.0, Repr::Uuid(_))
+    }
+
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Repr::Text(text) if text.is_empty())

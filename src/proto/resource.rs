@@ -25,6 +25,11 @@ fn id(id: &Id, stand_in: &str) -> String {
     if id.is(stand_in) { String::new() } else { id.to_string() }
 }
 
+/// As [`id`], for what stands in and is put together from several names: then it is no UUID.
+fn id_or(id: &Id, stand_in: impl FnOnce() -> String) -> String {
+    if id.is_uuid() { id.to_string() } else { self::id(id, &stand_in()) }
+}
+
 /// Free data; a map without entries is not the same as none.
 fn data(value: &Value) -> Option<prost_types::Struct> {
     matches!(value, Value::Map(_)).then(|| to_struct(value.clone()))
@@ -92,7 +97,6 @@ fn group_ref(group: &GroupRef) -> v1::GroupRef {
 
 /// A policy binding.
 pub fn binding(binding: &PolicyBinding) -> v1::Resource {
-    let stand_in = format!("{}#{}:{}", binding.target, binding.order, binding.subject);
     let (mut policy, mut user, mut group) = (String::new(), None, None);
     match &binding.subject {
         BindingSubject::Policy(name) => policy = name.to_string(),
@@ -100,7 +104,7 @@ pub fn binding(binding: &PolicyBinding) -> v1::Resource {
         BindingSubject::Group(subject) => group = Some(group_ref(subject)),
     }
     resource(R::PolicyBinding(v1::PolicyBinding {
-        id: id(&binding.id, &stand_in),
+        id: id_or(&binding.id, || format!("{}#{}:{}", binding.target, binding.order, binding.subject)),
         target: Some(target_ref(&binding.target)),
         policy,
         user,

@@ -203,7 +203,10 @@ fn policy_name(entry: &PolicyEntry, by_id: bool) -> Box<str> {
 
 /// Whether a binding that says this names its target by the id, where it could have used a name.
 pub(super) fn is_target_by_id(reference: &TargetRef, entry: &TargetEntry) -> bool {
-    *reference != target_name(entry, false) && *reference == target_name(entry, true)
+    let TargetRef::Named(_, name) = reference else { return false };
+    let target = &entry.target;
+    let has_name = target.key.is_some() || matches!(target.detail, TargetDetail::Entitlement(_));
+    has_name && target.key.as_deref() != Some(&**name) && target.id.is(name)
 }
 
 /// Whether a binding that says this names its policy by the id, where it could have used the name.

@@ -21,23 +21,24 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A resource to add or to replace.
+/// A resource to add or to replace. Boxed where there are few of them, so that the many bindings of a large change take
+/// no more room than they need.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upsert {
     /// A target of any kind.
-    Target(Target),
+    Target(Box<Target>),
     /// A policy binding.
     Binding(PolicyBinding),
     /// A policy.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// A stage.
     Stage(Stage),
     /// A user.
-    User(User),
+    User(Box<User>),
     /// A group.
-    Group(Group),
+    Group(Box<Group>),
     /// A reputation row.
-    ReputationScore(ReputationScore),
+    ReputationScore(Box<ReputationScore>),
 }
 
 impl Upsert {
@@ -57,13 +58,12 @@ impl Upsert {
     /// The resource's id.
     pub const fn id(&self) -> &Id {
         match self {
-            Self::Target(Target { id, .. })
-            | Self::Binding(PolicyBinding { id, .. })
-            | Self::Policy(Policy { id, .. })
-            | Self::Stage(Stage { id, .. })
-            | Self::User(User { id, .. })
-            | Self::Group(Group { id, .. })
-            | Self::ReputationScore(ReputationScore { id, .. }) => id,
+            Self::Target(target) => &target.id,
+            Self::Binding(PolicyBinding { id, .. }) | Self::Stage(Stage { id, .. }) => id,
+            Self::Policy(policy) => &policy.id,
+            Self::User(user) => &user.id,
+            Self::Group(group) => &group.id,
+            Self::ReputationScore(score) => &score.id,
         }
     }
 
@@ -254,13 +254,13 @@ impl<'a> Draft<'a> {
         let (mut targets, mut policies, mut stages, mut bindings) = (vec![], vec![], vec![], vec![]);
         for (index, upsert) in upserts {
             match upsert {
-                Upsert::Group(group) => self.upsert_group(index, group),
-                Upsert::User(user) => self.upsert_user(index, user),
+                Upsert::Group(group) => self.upsert_group(index, *group),
+                Upsert::User(user) => self.upsert_user(index, *user),
                 Upsert::ReputationScore(score) => {
-                    self.upserted += usize::from(self.next.reputation.upsert(score))
+                    self.upserted += usize::from(self.next.reputation.upsert(*score))
                 }
-                Upsert::Target(target) => targets.push((index, target)),
-                Upsert::Policy(policy) => policies.push((index, policy)),
+                Upsert::Target(target) => targets.push((index, *target)),
+                Upsert::Policy(policy) => policies.push((index, *policy)),
                 Upsert::Stage(stage) => stages.push((index, stage)),
                 Upsert::Binding(binding) => bindings.push((index, binding)),
             }

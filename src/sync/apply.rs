@@ -141,14 +141,14 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<(), Vec<Problem>> {
                 let mut less = User::clone(old);
                 less.groups.retain(|group| new.groups.contains(group));
                 less.is_active &= new.is_active;
-                upserts.push(Upsert::User(less));
+                upserts.push(Upsert::User(Box::new(less)));
             }
             Upsert::Group(new) => {
                 let Some(old) = snapshot.group_with_id(&new.id.to_string()) else { continue };
                 let mut less = Group::clone(old);
                 less.parents.retain(|parent| new.parents.contains(parent));
                 less.is_superuser &= new.is_superuser;
-                upserts.push(Upsert::Group(less));
+                upserts.push(Upsert::Group(Box::new(less)));
             }
             _ => {}
         }
@@ -159,12 +159,12 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<(), Vec<Problem>> {
             ResourceKind::User => {
                 let Some(old) = snapshot.user_with_id(&name.id) else { continue };
                 let less = User { groups: Vec::new(), is_active: false, ..User::clone(old) };
-                upserts.push(Upsert::User(less));
+                upserts.push(Upsert::User(Box::new(less)));
             }
             ResourceKind::Group => {
                 let Some(old) = snapshot.group_with_id(&name.id) else { continue };
                 let less = Group { parents: Vec::new(), is_superuser: false, ..Group::clone(old) };
-                upserts.push(Upsert::Group(less));
+                upserts.push(Upsert::Group(Box::new(less)));
             }
             _ => {}
         }

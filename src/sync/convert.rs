@@ -41,7 +41,7 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
         }
         Resource::Policy(message) => {
             let id = or(&message.id, &message.name);
-            (ResourceKind::Policy, id, policy::policy(&mut fields, message).map(Upsert::Policy))
+            (ResourceKind::Policy, id, policy::policy(&mut fields, message).map(Box::new).map(Upsert::Policy))
         }
         Resource::Stage(message) => {
             let id = or(&message.id, &message.name);
@@ -49,19 +49,23 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
         }
         Resource::User(message) => {
             let id = or(&message.id, &message.username);
-            (ResourceKind::User, id, user(&mut fields, message).map(Upsert::User))
+            (ResourceKind::User, id, user(&mut fields, message).map(Box::new).map(Upsert::User))
         }
         Resource::Group(message) => {
             let id = or(&message.id, &message.name);
-            (ResourceKind::Group, id, group(&mut fields, message).map(Upsert::Group))
+            (ResourceKind::Group, id, group(&mut fields, message).map(Box::new).map(Upsert::Group))
         }
         Resource::ReputationScore(message) => {
             let id = score_id(&message);
-            (ResourceKind::ReputationScore, id, reputation(&mut fields, message).map(Upsert::ReputationScore))
+            (
+                ResourceKind::ReputationScore,
+                id,
+                reputation(&mut fields, message).map(Box::new).map(Upsert::ReputationScore),
+            )
         }
         target => {
             let (kind, id, converted) = target::target(&mut fields, target);
-            (ResourceKind::Target(kind), id, converted.map(Upsert::Target))
+            (ResourceKind::Target(kind), id, converted.map(Box::new).map(Upsert::Target))
         }
     };
     let problem = |(field, message): (Field, String)| {

@@ -59,14 +59,21 @@ impl Draft<'_> {
         index: Option<usize>,
         binding: PolicyBinding,
     ) {
-        let name = ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
+        // Only for what is wrong: most of a million are not.
+        let name = || ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
         let target = self.next.find(&binding.target);
         match &target {
             Ok(_) => {}
             Err(Unresolved::NotFound(missing)) => {
-                self.dangling(index, &name, "target", ResourceKind::Target(missing.kind()), &missing.name());
+                self.dangling(
+                    index,
+                    &name(),
+                    "target",
+                    ResourceKind::Target(missing.kind()),
+                    &missing.name(),
+                );
             }
-            Err(error) => self.problem(index, &name, "target", format!("{error}; correct one of the two")),
+            Err(error) => self.problem(index, &name(), "target", format!("{error}; correct one of the two")),
         }
         let mut policy_by_id = false;
         let subject = match &binding.subject {
@@ -76,7 +83,7 @@ impl Draft<'_> {
                     Some(RowSubject::Policy(entry.key))
                 }
                 None => {
-                    self.dangling(index, &name, "policy", ResourceKind::Policy, policy);
+                    self.dangling(index, &name(), "policy", ResourceKind::Policy, policy);
                     None
                 }
             },
