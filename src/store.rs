@@ -19,7 +19,7 @@ pub use hot::HotStats;
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};
-use crate::model::{Policy, Problem, Target};
+use crate::model::{Policy, Problem, ResourceName, Target};
 use crate::policy::{Compiled, Places};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,6 +128,17 @@ impl Store {
             base.drop_hot(&touched);
         }
         Ok((changed, difference))
+    }
+
+    /// Only for tests: changes a resource in memory without entering it anywhere, as a flipped bit would.
+    #[doc(hidden)]
+    pub fn damage(&self, name: &ResourceName) -> bool {
+        // As in `update`.
+        let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Snapshot::clone(&self.current.load());
+        let hit = next.damage(name);
+        self.current.store(Arc::new(next));
+        hit
     }
 
     /// Where addresses are looked up from now on. The revision stays, since places are no configuration.

@@ -12,6 +12,8 @@ pub mod ledger;
 pub mod origin;
 pub mod protocol;
 pub mod receive;
+#[cfg(test)]
+mod sample;
 pub mod service;
 pub mod sink;
 pub mod source;
