@@ -16,6 +16,8 @@ use tokio::sync::{oneshot, watch};
 const MAX_BYTES: usize = 64 << 20;
 /// How many changes are remembered.
 const MAX_CHANGES: usize = 10_000;
+/// How many epochs are remembered that were left.
+const MAX_LEFT: usize = 64;
 
 /// One change, from one version to the next.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ impl Committed {
 pub enum NotCommitted {
     /// What it stands on is not in force any more; this is.
     Moved(Version),
+    /// Its epoch was left at a newer revision.
+    Left(Version),
     /// Everything that is wrong with it.
     Wrong(Vec<Problem>),
 }
@@ -96,9 +100,8 @@ pub enum NotCommitted {
 #[derive(Debug)]
 pub struct Ledger {
     store: Arc<Store>,
-    /// One change at a time, from the store to the history, so that both have the same order. What was taken away ahead
-    /// of its change differs between the two, and has to be told with the next change.
-    turn: Mutex<HashSet<ResourceName>>,
+    /// One change at a time, from the store to the history, so that both have the same order.
+    turn: Mutex<Turn>,
     /// Held for moments only: followers read it.
     history: Mutex<History>,
     newest: watch::Sender<Version>,
@@ -106,6 +109,16 @@ pub struct Ledger {
     publisher: Mutex<Option<Publisher>>,
     /// How often somebody took the right to publish.
     publishers: AtomicU64,
+}
+
+/// What only the one needs whose turn it is.
+#[derive(Debug, Default)]
+struct Turn {
+    /// What was taken away ahead of its change: there, store and history differ, and it has to be told with the next
+    /// change.
+    taken: HashSet<ResourceName>,
+    /// Where this left other epochs. A hub that does not know of the newer epoch yet must not lead further back.
+    left: VecDeque<Version>,
 }
 
 #[derive(Debug)]
@@ -141,6 +154,16 @@ impl Drop for Publishing<'_> {
         let mut publisher = lock(&self.ledger.publisher);
         if publisher.as_ref().is_some_and(|publisher| publisher.number == self.number) {
             *publisher = None;
+        }
+    }
+}
+
+impl Turn {
+    fn leave(&mut self, version: Version) {
+        self.left.retain(|left| left.epoch != version.epoch);
+        self.left.push_back(version);
+        if self.left.len() > MAX_LEFT {
+            self.left.pop_front();
         }
     }
 }
@@ -188,9 +211,9 @@ impl Ledger {
     /// # Errors
     /// Everything that is wrong with it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<Committed, Vec<Problem>> {
-        let mut taken = lock(&self.turn);
+        let mut turn = lock(&self.turn);
         let applied = apply_recorded(&self.store, update)?;
-        Ok(self.record(&mut taken, applied, false))
+        Ok(self.record(&mut turn, applied, false))
     }
 
     /// Puts into force what was sent; `revokes` when the sender says that it takes access away.
@@ -198,9 +221,9 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::update`].
     pub fn commit(&self, sent: Sent, revokes: bool) -> Result<Committed, Vec<Problem>> {
-        let mut taken = lock(&self.turn);
+        let mut turn = lock(&self.turn);
         let applied = apply_sent(&self.store, sent)?;
-        Ok(self.record(&mut taken, applied, revokes))
+        Ok(self.record(&mut turn, applied, revokes))
     }
 
     /// As [`Ledger::commit`], if what it stands on is in force still: somebody else may have brought something since it
@@ -209,13 +232,20 @@ impl Ledger {
     /// # Errors
     /// What is in force instead, or everything that is wrong with it.
     pub fn commit_upon(&self, base: Version, sent: Sent, revokes: bool) -> Result<Committed, NotCommitted> {
-        let mut taken = lock(&self.turn);
+        let mut turn = lock(&self.turn);
         let held = self.store.load().version();
         if held != base {
             return Err(NotCommitted::Moved(held));
         }
+        let version = sent.version.filter(|version| version.epoch != held.epoch);
+        let left = version.and_then(|version| turn.left.iter().find(|left| left.epoch == version.epoch));
+        if let (Some(version), Some(left)) = (version, left)
+            && version.revision < left.revision
+        {
+            return Err(NotCommitted::Left(*left));
+        }
         let applied = apply_sent(&self.store, sent).map_err(NotCommitted::Wrong)?;
-        Ok(self.record(&mut taken, applied, revokes))
+        Ok(self.record(&mut turn, applied, revokes))
     }
 
     /// Takes away at once what a change takes away whose turn has not come; see [`take_away`]. Followers hear of it with
@@ -224,8 +254,8 @@ impl Ledger {
     /// # Errors
     /// What is wrong with it; then nothing was taken away.
     pub fn take_away(&self, sent: &Sent) -> Result<(), Vec<Problem>> {
-        let mut taken = lock(&self.turn);
-        taken.extend(take_away(&self.store, sent)?);
+        let mut turn = lock(&self.turn);
+        turn.taken.extend(take_away(&self.store, sent)?);
         Ok(())
     }
 
@@ -240,18 +270,21 @@ impl Ledger {
 
     fn record(
         &self,
-        taken: &mut HashSet<ResourceName>,
+        turn: &mut Turn,
         (changed, mut difference): (Changed, Difference),
         revokes: bool,
     ) -> Committed {
         let snapshot = self.store.load();
         // What followers hold, which is what the store held but for what was taken away.
         let base = self.snapshot();
-        complete(&mut difference, taken, &base, &snapshot);
+        complete(&mut difference, &mut turn.taken, &base, &snapshot);
         if snapshot.version() == base.version() && snapshot.digest() == base.digest() {
             // It may be a repair of damaged memory, which must not be handed on.
             lock(&self.history).snapshot = Arc::clone(&snapshot);
             return Committed { changed, snapshot, saved: None };
+        }
+        if snapshot.version().epoch != base.version().epoch {
+            turn.leave(base.version());
         }
         let revokes = revokes || takes_away(&base, &difference);
         let change = Recorded {

@@ -284,6 +284,12 @@ impl<'a> Sink<'a> {
                 self.resync(format!("it stands on {held}, and {now} is held by now")).await?;
                 Ok(None)
             }
+            Err(NotCommitted::Left(left)) => {
+                let message =
+                    format!("it leads to {led_to}, and {left} was in force before; revisions only grow");
+                self.refuse(led_to, v1::NackReason::Old, message, Vec::new()).await?;
+                Ok(None)
+            }
             Err(NotCommitted::Wrong(problems)) => {
                 let corrupt = problems.iter().find(|problem| problem.field == DIGEST);
                 let (reason, message) = match corrupt {

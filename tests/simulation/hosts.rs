@@ -1,9 +1,10 @@
 //! The hosts of the simulation, which can be killed at any moment and come back with or without what they held.
 
-use super::truth::{Dice, Truth, any_configuration};
+use super::truth::{Dice, Seen, Truth, any_configuration};
 use crate::support::net::{From, Net};
 use crate::support::streams::{publish, service};
 use bindery::model::Version;
+use bindery::proto::v1;
 use bindery::store::{Replace, Settings, Snapshot, Store};
 use bindery::sync::apply::Sent;
 use bindery::sync::follow::{FollowOptions, follow};
@@ -75,10 +76,16 @@ impl Watcher for Checking {
             self.truth.wrong(format!("{who} has put {version} into force, which is not what was published"));
         }
         let mut newest = self.newest.lock().unwrap();
+        let epochs = u64::from(!newest.is_empty() && !newest.contains_key(&version.epoch));
+        self.truth.saw(Seen { applied: 1, epochs, ..Seen::default() });
         let before = newest.insert(version.epoch, version.revision);
         if before.is_some_and(|before| before > version.revision) {
             self.truth.wrong(format!("{who} went back from revision {before:?} to {version}"));
         }
+    }
+
+    fn refused(&self, _nack: &v1::Nack) {
+        self.truth.saw(Seen { refused: 1, ..Seen::default() });
     }
 }
 
@@ -167,8 +174,7 @@ impl Host {
 fn first(version: Version, dice: &mut Dice) -> Arc<Ledger> {
     use prost::Message as _;
     let ledger = empty();
-    let is_long = dice.one_in(8);
-    let upserts = any_configuration(dice, is_long).iter().map(|it| it.encode_to_vec().into()).collect();
+    let upserts = any_configuration(dice).iter().map(|it| it.encode_to_vec().into()).collect();
     let sent = Sent { upserts, replace: Replace::All, version: Some(version), ..Sent::default() };
     ledger.commit(sent, false).unwrap();
     ledger

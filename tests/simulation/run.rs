@@ -1,11 +1,12 @@
 //! One seed after the other.
 
 use super::hosts::{Host, Role};
-use super::truth::{Dice, Truth, allowed, any_change};
+use super::truth::{Dice, Seen, Truth, allowed, any_change};
 use crate::support::net::{Link, Net};
 use crate::support::streams::push_once;
 use bindery::model::Version;
 use bindery::proto::v1;
+use bindery::proto::v1::sink_message::Message;
 use bindery::sync::protocol;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -16,7 +17,7 @@ const STEPS: u64 = 30;
 /// noticed after 30 seconds, and somebody may be unlucky with two of them in a row.
 const BOUND: u64 = 180;
 /// How long all runs may take, when nobody says how many there should be.
-const TIME: Duration = Duration::from_secs(40);
+const TIME: Duration = Duration::from_secs(50);
 
 const LINKS: [(&str, &str); 8] = [
     ("publisher", "hub1"),
@@ -56,20 +57,52 @@ fn bad(held: Version) -> v1::Delta {
     v1::Delta { base: Some(protocol::version(held)), version, upserts, ..v1::Delta::default() }
 }
 
+fn any_way(dice: &mut Dice) -> (&'static str, &'static str) {
+    LINKS[usize::try_from(dice.below(LINKS.len() as u64)).unwrap()]
+}
+
+fn change(hosts: &[Host], truth: &Truth, dice: &mut Dice) {
+    for _ in 0..=dice.below(3) {
+        let change = any_change(dice);
+        // One that takes what something is bound to is refused right here.
+        if hosts[0].is_running() && hosts[0].ledger.update(change).is_ok() {
+            truth.publish(hosts[0].ledger.snapshot());
+        }
+    }
+}
+
+/// A hub that forgot its history gives everything to those who were away, slowly, and meanwhile something is revoked.
+async fn forget(hosts: &mut [Host], net: &Net, truth: &Truth, dice: &mut Dice) {
+    let delay = Duration::from_millis(20 + dice.below(100));
+    for (from, to) in [("near", "hub1"), ("far", "hub2"), ("hub2", "hub1")] {
+        if dice.one_in(2) {
+            net.set(from, to, Link { is_cut: true, ..Link::default() });
+            change(hosts, truth, dice);
+            sleep(Duration::from_secs(1)).await;
+            let hub = hosts.iter_mut().find(|host| host.name == to).unwrap();
+            hub.kill(net);
+            hub.start(net, truth, dice, true);
+            net.set(from, to, Link { delay, ..Link::default() });
+        }
+    }
+    for round in 0..30 {
+        sleep(Duration::from_millis(dice.below(300))).await;
+        if round % 4 == 0 {
+            change(hosts, truth, dice);
+        }
+        for host in &*hosts {
+            truth.examine(host.name, &host.ledger.store().load());
+        }
+    }
+}
+
 async fn step(hosts: &mut [Host], net: &Net, truth: &Truth, dice: &mut Dice) {
     let place = usize::try_from(dice.below(hosts.len() as u64)).unwrap();
-    match dice.below(10) {
-        0..=3 => {
-            for _ in 0..=dice.below(3) {
-                let change = any_change(dice);
-                // One that takes what something is bound to is refused right here.
-                if hosts[0].is_running() && hosts[0].ledger.update(change).is_ok() {
-                    truth.publish(hosts[0].ledger.snapshot());
-                }
-            }
-        }
+    let what = if dice.is_long && dice.one_in(4) { 10 } else { dice.below(12) };
+    match what {
+        0..=3 => change(hosts, truth, dice),
         4 | 5 => {
-            let (from, to) = LINKS[usize::try_from(dice.below(LINKS.len() as u64)).unwrap()];
+            let (from, to) = any_way(dice);
             net.set(from, to, any_link(dice));
         }
         6 => hosts[place].kill(net),
@@ -84,13 +117,25 @@ async fn step(hosts: &mut [Host], net: &Net, truth: &Truth, dice: &mut Dice) {
                 hosts[place].start(net, truth, dice, remembers);
             }
         }
-        _ => {
-            let net = net.clone();
+        9 => {
+            let (net, truth) = (net.clone(), truth.clone());
             tokio::spawn(async move {
-                if let Ok(channel) = net.channel("evil", "hub1").await {
-                    let _refused = timeout(Duration::from_secs(5), push_once(channel, bad)).await;
+                if let Ok(channel) = net.channel("evil", "hub1").await
+                    && let Ok(Ok(Message::Nack(_))) =
+                        timeout(Duration::from_secs(5), push_once(channel, bad)).await
+                {
+                    truth.saw(Seen { refused: 1, ..Seen::default() });
                 }
             });
+        }
+        10 => forget(hosts, net, truth, dice).await,
+        _ => {
+            // A new life of the publisher, of which not everybody hears at once.
+            let (from, to) = any_way(dice);
+            net.set(from, to, Link { is_held: dice.one_in(2), is_cut: true, ..Link::default() });
+            hosts[0].kill(net);
+            hosts[0].start(net, truth, dice, false);
+            change(hosts, truth, dice);
         }
     }
 }
@@ -103,14 +148,14 @@ fn all_same(hosts: &[Host]) -> bool {
     })
 }
 
-async fn run(seed: u64) -> Result<Duration, Vec<String>> {
-    let (net, truth, mut dice) = (Net::default(), Truth::default(), Dice(seed));
+async fn run(seed: u64, truth: &Truth) -> Result<Duration, Vec<String>> {
+    let (net, mut dice) = (Net::default(), Dice::new(seed));
     let mut hosts = hosts();
     for host in &mut hosts {
-        host.start(&net, &truth, &mut dice, false);
+        host.start(&net, truth, &mut dice, false);
     }
     for _ in 0..STEPS {
-        step(&mut hosts, &net, &truth, &mut dice).await;
+        step(&mut hosts, &net, truth, &mut dice).await;
         for _ in 0..=dice.below(4) {
             sleep(Duration::from_millis(dice.below(1_500))).await;
             for host in &hosts {
@@ -121,7 +166,7 @@ async fn run(seed: u64) -> Result<Duration, Vec<String>> {
     net.heal();
     for host in hosts.iter_mut().filter(|host| !host.is_running()) {
         let remembers = dice.one_in(2);
-        host.start(&net, &truth, &mut dice, remembers);
+        host.start(&net, truth, &mut dice, remembers);
     }
     let mut seconds = 0;
     while !all_same(&hosts) && seconds < BOUND {
@@ -159,19 +204,28 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_happens_nobody_serves_a_mixture_and_all_agree_in_the_end() {
     let (wanted, first) = (number("BINDERY_SEEDS"), number("BINDERY_SEED").unwrap_or(0));
     let start = Instant::now();
-    let (mut done, mut slowest, mut failed) = (0, Duration::ZERO, Vec::new());
+    let (mut done, mut slowest, mut failed, mut seen) = (0, Duration::ZERO, Vec::new(), Seen::default());
     for seed in first..first + wanted.unwrap_or(1_000) {
         if wanted.is_none() && start.elapsed() > TIME {
             break;
         }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        match runtime.block_on(run(seed)) {
+        let truth = Truth::default();
+        let began = Instant::now();
+        match runtime.block_on(run(seed, &truth)) {
             Ok(took) => slowest = slowest.max(took),
             Err(wrong) => failed.push((seed, wrong)),
         }
+        seen += truth.seen();
+        if std::env::var_os("T").is_some() {
+            println!("{seed} {:?}", began.elapsed());
+        }
         done += 1;
     }
-    println!("{done} seeds in {:?}; the slowest agreed {slowest:?} after the last fault", start.elapsed());
+    println!(
+        "{done} seeds in {:?}; the slowest agreed {slowest:?} after the last fault; {seen:?}",
+        start.elapsed()
+    );
     assert!(failed.is_empty(), "{} of {done} seeds failed: {failed:#?}", failed.len());
 }

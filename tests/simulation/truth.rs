@@ -18,12 +18,20 @@ const GROUPS: u64 = 4;
 const APPLICATIONS: u64 = 3;
 
 /// Numbers that follow from a seed (splitmix64).
-pub(crate) struct Dice(pub(crate) u64);
+pub(crate) struct Dice {
+    state: u64,
+    /// Whether configurations are long, so that sending one takes time. Fewer are, since that takes time here, too.
+    pub(crate) is_long: bool,
+}
 
 impl Dice {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { state: seed, is_long: seed % 8 == 7 }
+    }
+
     pub(crate) fn any(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
@@ -90,13 +98,13 @@ fn application(number: u64, dice: &mut Dice) -> v1::Resource {
 }
 
 /// A whole configuration.
-pub(crate) fn any_configuration(dice: &mut Dice, is_long: bool) -> Vec<v1::Resource> {
+pub(crate) fn any_configuration(dice: &mut Dice) -> Vec<v1::Resource> {
     let mut all: Vec<_> = (0..APPLICATIONS).map(|number| application(number, dice)).collect();
     all.extend((0..GROUPS).map(|number| group(number, dice)));
     all.extend((0..USERS).map(|number| user(number, dice)));
     all.extend((0..APPLICATIONS * 2).map(|place| binding(place, dice)));
-    if is_long {
-        all.extend((0..300).map(wide));
+    if dice.is_long {
+        all.extend((0..400).map(wide));
     }
     all
 }
@@ -146,6 +154,28 @@ pub(crate) fn allowed(snapshot: &Snapshot) -> BTreeSet<(u64, u64)> {
     all
 }
 
+/// How often something rare was seen, to tell that it happens at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Changes that came into force.
+    pub(crate) applied: u64,
+    /// Changes that were refused.
+    pub(crate) refused: u64,
+    /// Somebody served less than was published, since something was taken away ahead of its change.
+    pub(crate) less: u64,
+    /// Somebody went from one epoch to another.
+    pub(crate) epochs: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, more: Self) {
+        self.applied += more.applied;
+        self.refused += more.refused;
+        self.less += more.less;
+        self.epochs += more.epochs;
+    }
+}
+
 /// All that was ever published, and what was seen to be wrong.
 #[derive(Clone, Default)]
 pub(crate) struct Truth(Arc<Mutex<Book>>);
@@ -154,6 +184,7 @@ pub(crate) struct Truth(Arc<Mutex<Book>>);
 struct Book {
     published: HashMap<Version, Arc<Snapshot>>,
     wrong: Vec<String>,
+    seen: Seen,
 }
 
 impl Truth {
@@ -164,6 +195,14 @@ impl Truth {
 
     pub(crate) fn wrong(&self, what: String) {
         self.0.lock().unwrap().wrong.push(what);
+    }
+
+    pub(crate) fn saw(&self, more: Seen) {
+        self.0.lock().unwrap().seen += more;
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.0.lock().unwrap().seen
     }
 
     pub(crate) fn all_wrong(&self) -> Vec<String> {
@@ -184,6 +223,7 @@ impl Truth {
         let Some(whole) = self.0.lock().unwrap().published.get(&snapshot.version()).cloned() else {
             return self.wrong(format!("{who} serves {}, which was never published", snapshot.version()));
         };
+        self.saw(Seen { less: 1, ..Seen::default() });
         let more: Vec<_> = allowed(snapshot).difference(&allowed(&whole)).copied().collect();
         if !more.is_empty() {
             self.wrong(format!("{who} serves a mixture at {} that allows {more:?}", snapshot.version()));

@@ -355,3 +355,24 @@ async fn a_change_is_safe_when_the_disk_says_so() {
     drop(asked.next());
     assert!(fourth.safe().await.unwrap_err().contains("not written to any more"));
 }
+
+/// Two hubs may be in different epochs for a while. To go back and forth between them is one thing; to get further back
+/// each time is another.
+#[test]
+fn an_epoch_that_was_left_is_not_entered_behind_that() {
+    let ledger = holding(&[user("ada", &[])]);
+    add(&ledger, "bob");
+    let sent = |version| Sent { replace: Replace::All, version: Some(version), ..Sent::default() };
+    let other = |revision| Version { epoch: 9, revision };
+    ledger.commit_upon(at(2), sent(other(1)), false).unwrap();
+    let left = ledger.commit_upon(other(1), sent(at(1)), false).unwrap_err();
+    assert!(matches!(left, NotCommitted::Left(left) if left == at(2)));
+    ledger.commit_upon(other(1), sent(at(2)), false).unwrap();
+    ledger.commit_upon(at(2), sent(other(1)), false).unwrap();
+    ledger.commit_upon(other(1), sent(at(7)), false).unwrap();
+    for epoch in 10..=10 + MAX_LEFT as u64 {
+        let held = ledger.store().load().version();
+        ledger.commit_upon(held, sent(Version { epoch, revision: 3 }), false).unwrap();
+    }
+    assert_eq!(lock(&ledger.turn).left.len(), MAX_LEFT);
+}
