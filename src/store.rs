@@ -21,7 +21,7 @@ pub use on_demand::{OnDemand, Wanted};
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};
-use crate::model::{Policy, Problem, Target, Version};
+use crate::model::{Policy, Problem, ResourceName, Target, Version};
 use crate::policy::{Compiled, Places};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -154,6 +154,17 @@ impl Store {
             base.drop_hot(&touched);
         }
         Ok((changed, difference))
+    }
+
+    /// Only for tests: changes a resource in memory without entering it anywhere, as a flipped bit would.
+    #[doc(hidden)]
+    pub fn damage(&self, name: &ResourceName) -> bool {
+        // As in `update`.
+        let _only_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Snapshot::clone(&self.current.load());
+        let hit = next.damage(name);
+        self.current.store(Arc::new(next));
+        hit
     }
 
     /// Where addresses are looked up from now on. The revision stays, since places are no configuration.

@@ -15,6 +15,8 @@ pub mod origin;
 pub mod partial;
 pub mod protocol;
 pub mod receive;
+#[cfg(test)]
+mod sample;
 pub mod service;
 pub mod sink;
 pub mod source;

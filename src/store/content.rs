@@ -4,12 +4,13 @@
 //! plain one, with a default spelled out or a field of a newer schema, keeps the bytes that it was sent as. So a
 //! configuration is not held twice, and is handed on exactly as it came. Must not know: who asks.
 
+use super::directory::UserEntry;
 use super::snapshot::{Node, Snapshot};
 use super::{PolicyEntry, TargetEntry};
 use crate::decision::{Lean, Row, RowSubject, View as _};
 use crate::model::{
     BindingSubject, Digest, Id, PolicyBinding, ResourceKind, ResourceName, TargetDetail, TargetKind,
-    TargetRef, UserRef,
+    TargetRef, User, UserRef,
 };
 use crate::proto::resource::{self as message, hash};
 use prost::Message as _;
@@ -167,6 +168,24 @@ impl Snapshot {
                     .map(move |score| held(&score.id, &|| message::reputation_score(score).encode_to_vec())),
             ),
         }
+    }
+
+    /// Only for tests: flips a bit of a resource that is kept as it was sent, or of a user.
+    pub(super) fn damage(&mut self, name: &ResourceName) -> bool {
+        let id = Id::new(&name.id);
+        if let Some(odd) = self.odd.get_mut(&(name.kind, id.clone())) {
+            let mut bytes = odd.to_vec();
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            *odd = bytes.into();
+            return true;
+        }
+        let Some(entry) = self.directory.users.get_mut(&id) else { return false };
+        let mut user = User::clone(&entry.user);
+        user.is_active = !user.is_active;
+        *entry = Arc::new(UserEntry::new(user));
+        true
     }
 
     /// What everything that is held really sums up to, computed anew from all of it. Another one than

@@ -403,7 +403,10 @@ impl<'a> Draft<'a> {
         }
         let base = self.base.version;
         let mut changed = Changed { revision: base.revision, upserted: self.upserted, removed: self.removed };
-        let is_same = changed.upserted == 0 && changed.removed == 0 && self.next.digest == self.base.digest;
+        let is_same = changed.upserted == 0
+            && changed.removed == 0
+            && !self.account.differs
+            && self.next.digest == self.base.digest;
         if is_same && !self.base.is_unset() && version.is_none_or(|version| version == base) {
             return Ok((None, changed, Difference::default()));
         }

@@ -129,8 +129,11 @@ pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
 
 /// Takes away at once what a change takes away from users and groups, while the rest of it has to wait for what it stands
 /// on: groups that somebody is no longer in, superusers and active users who are none any more. Nothing is given, so
-/// nobody sees a mixture of two revisions that allows what neither did. The version stays.
-pub fn take_away(store: &Store, sent: &Sent) -> Result<(), Vec<Problem>> {
+/// nobody sees a mixture of two revisions that allows what neither did. The version stays. Gives what was touched.
+///
+/// # Errors
+/// What is wrong with it; then nothing was taken away.
+pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Problem>> {
     let snapshot = store.load();
     let mut upserts = Vec::new();
     let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
@@ -170,9 +173,11 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<(), Vec<Problem>> {
         }
     }
     if upserts.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    store.update(Change { upserts, version: Some(snapshot.version()), ..Change::default() }).map(drop)
+    let touched = upserts.iter().map(Upsert::name).collect();
+    store.update(Change { upserts, version: Some(snapshot.version()), ..Change::default() })?;
+    Ok(touched)
 }
 
 type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);

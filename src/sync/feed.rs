@@ -10,6 +10,7 @@ use crate::model::{Digest, ResourceKind, Version};
 use crate::proto::v1;
 use crate::store::Snapshot;
 use futures_util::{FutureExt, Stream, StreamExt};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ use v1::source_message::Message;
 
 /// One who takes nothing for so long is cut.
 const SLOW: Duration = Duration::from_secs(30);
+/// The shortest time between heartbeats.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Why a stream ends from this side.
 #[derive(Debug)]
@@ -84,6 +87,8 @@ pub struct Feed<'a, L> {
     refused: Option<Version>,
     /// What arrived damaged; it is sent once more, and not a third time.
     damaged: Option<Version>,
+    /// What came in the middle of something large, and is looked at after it.
+    waiting: VecDeque<v1::SinkMessage>,
     every: Duration,
 }
 
@@ -104,7 +109,9 @@ impl<'a, L: Listener> Feed<'a, L> {
     ) -> Self {
         let (held, total) = (version_of(hello.version.as_ref()), total_of(hello.digest.as_ref()));
         let every = every.min(heartbeat_of(hello.heartbeat.as_ref()));
-        Self { ledger, listener, to, held, total, refused: None, damaged: None, every }
+        let every = every.max(SHORTEST);
+        let waiting = VecDeque::new();
+        Self { ledger, listener, to, held, total, refused: None, damaged: None, waiting, every }
     }
 
     /// Works until the stream ends.
@@ -118,12 +125,18 @@ impl<'a, L: Listener> Feed<'a, L> {
         beat.reset();
         let stop = loop {
             // Before anything is sent, so that no change falls in between.
-            newest.mark_unchanged();
+            let told = *newest.borrow_and_update();
             if let Err(stop) = self.bring_up(&mut from).await {
                 break stop;
             }
             if self.listener.is_done() {
                 break Stop::Closed;
+            }
+            if let Some(message) = self.waiting.pop_front() {
+                if let Err(stop) = self.hear(message).await {
+                    break stop;
+                }
+                continue;
             }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { break Stop::Closed },
@@ -131,7 +144,14 @@ impl<'a, L: Listener> Feed<'a, L> {
                     None | Some(Err(_)) => break Stop::Closed,
                     Some(Ok(message)) => if let Err(stop) = self.hear(message).await { break stop },
                 },
-                _ = beat.tick() => if let Err(stop) = self.say(self.heartbeat()).await { break stop },
+                _ = beat.tick() => {
+                    let snapshot = self.ledger.snapshot();
+                    // What is newer than what was sent must not be told of: it would be asked for. It is sent now, which
+                    // says as much as a heartbeat.
+                    if snapshot.version() == told && let Err(stop) = self.say(heartbeat(&snapshot)).await {
+                        break stop;
+                    }
+                }
             }
         };
         (self.listener, stop)
@@ -146,15 +166,6 @@ impl<'a, L: Listener> Feed<'a, L> {
         }
     }
 
-    fn heartbeat(&self) -> Message {
-        let snapshot = self.ledger.snapshot();
-        Message::Heartbeat(v1::SourceHeartbeat {
-            version: Some(version(snapshot.version())),
-            digest: Some(digest(snapshot.digest(), false)),
-            now: Some(SystemTime::now().into()),
-        })
-    }
-
     /// Sends what is newer than what is held there.
     async fn bring_up(
         &mut self,
@@ -166,12 +177,11 @@ impl<'a, L: Listener> Feed<'a, L> {
                 Since::Change(change) if self.refused == Some(change.version) => return Ok(()),
                 Since::Change(change) => {
                     self.change(&change).await?;
-                    (self.held, self.total) = (change.version, None);
+                    (self.held, self.total) = (change.version, Some(change.total));
                 }
                 Since::Everything(snapshot) if self.refused == Some(snapshot.version()) => return Ok(()),
                 Since::Everything(snapshot) => {
-                    self.held = self.everything(&snapshot, None, from).await?;
-                    self.total = None;
+                    self.everything(&snapshot, None, from).await?;
                 }
             }
         }
@@ -197,14 +207,15 @@ impl<'a, L: Listener> Feed<'a, L> {
             .await?;
         let (mut chunk, mut size, mut sent) = (v1::Chunk::default(), 0, 0);
         for (_, resource) in &difference.came {
-            size += resource.len();
-            chunk.upserts.push(resource.clone());
-            if size >= CHUNK {
+            // A large one goes alone, so that no message is larger than the one it came in.
+            if size > 0 && size + resource.len() > CHUNK {
                 sent += size as u64;
                 self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
                 self.listener.progress(sent, bytes);
                 size = 0;
             }
+            size += resource.len();
+            chunk.upserts.push(resource.clone());
         }
         for removal in removals {
             size += removal.id.len() + 8;
@@ -221,13 +232,12 @@ impl<'a, L: Listener> Feed<'a, L> {
     }
 
     /// Sends everything, or everything of some kinds. Changes that take access away and come meanwhile are put in between.
-    /// Gives what is held there then.
     async fn everything(
         &mut self,
         snapshot: &Arc<Snapshot>,
         kinds: Option<&[ResourceKind]>,
         from: &mut (impl Stream<Item = Result<v1::SinkMessage, Status>> + Unpin),
-    ) -> Result<Version, Stop> {
+    ) -> Result<(), Stop> {
         let all = ResourceKind::ALL;
         let kinds_sent = kinds.unwrap_or(&all);
         let count: u64 = kinds_sent.iter().map(|kind| snapshot.digest().of(*kind).count).sum();
@@ -245,27 +255,30 @@ impl<'a, L: Listener> Feed<'a, L> {
                 .collect(),
         };
         self.say(Message::Begin(begin)).await?;
-        let mut latest = snapshot.version();
+        let (mut latest, mut total) = (snapshot.version(), snapshot.digest().total());
         let (mut chunk, mut size, mut sent) = (v1::Chunk::default(), 0, 0_u64);
         let resources = snapshot.resources().filter(|(kind, _)| kinds_sent.contains(kind));
         for (_, resource) in resources {
-            size += resource.len();
-            sent += 1;
-            chunk.upserts.push(resource.into());
-            if size < CHUNK {
+            // As above.
+            if size == 0 || size + resource.len() <= CHUNK {
+                size += resource.len();
+                sent += 1;
+                chunk.upserts.push(resource.into());
                 continue;
             }
             self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
             self.listener.progress(sent, count);
-            size = 0;
+            size = resource.len();
+            sent += 1;
+            chunk.upserts.push(resource.into());
             if let Some(change) = self.ledger.revocations_since(latest).filter(|it| it.size() <= CHUNK) {
                 self.change(&change).await?;
-                latest = change.version;
+                (latest, total) = (change.version, change.total);
             }
             // Somebody who hangs up in between need not get the rest.
             match from.next().now_or_never() {
                 Some(None | Some(Err(_))) => return Err(Stop::Closed),
-                Some(Some(Ok(message))) => self.note(&message),
+                Some(Some(Ok(message))) => self.keep(message),
                 None => {}
             }
             tokio::task::yield_now().await;
@@ -275,7 +288,17 @@ impl<'a, L: Listener> Feed<'a, L> {
         }
         let digest = digest(snapshot.digest(), false);
         self.say(Message::Commit(v1::Commit { count, digest: Some(digest) })).await?;
-        Ok(latest)
+        (self.held, self.total) = (latest, Some(total));
+        Ok(())
+    }
+
+    /// Keeps for later what came in the middle of something large.
+    fn keep(&mut self, message: v1::SinkMessage) {
+        match &message.message {
+            Some(Said::Ack(ack)) => self.listener.acknowledged(ack),
+            Some(Said::Heartbeat(_)) => {}
+            _ => self.waiting.push_back(message),
+        }
     }
 
     fn note(&mut self, message: &v1::SinkMessage) {
@@ -332,10 +355,17 @@ impl<'a, L: Listener> Feed<'a, L> {
             let kinds: Vec<ResourceKind> = snapshot.digest().differing(&theirs).collect();
             if !kinds.is_empty() && kinds.len() < ResourceKind::ALL.len() {
                 let mut silent = futures_util::stream::pending();
-                self.held = self.everything(&snapshot, Some(&kinds), &mut silent).await?;
-                self.total = None;
+                self.everything(&snapshot, Some(&kinds), &mut silent).await?;
             }
         }
         Ok(())
     }
+}
+
+fn heartbeat(snapshot: &Snapshot) -> Message {
+    Message::Heartbeat(v1::SourceHeartbeat {
+        version: Some(version(snapshot.version())),
+        digest: Some(digest(snapshot.digest(), false)),
+        now: Some(SystemTime::now().into()),
+    })
 }

@@ -3,11 +3,12 @@
 //!
 //! Must not know: streams.
 
-use super::apply::{Sent, Update, apply_recorded, apply_sent};
-use crate::model::{Problem, ResourceName, Version};
+use super::apply::{Sent, Update, apply_recorded, apply_sent, take_away};
+use crate::model::{Id, Problem, ResourceName, Version};
 use crate::store::{Changed, Difference, Snapshot, Store};
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
@@ -15,6 +16,8 @@ use tokio::sync::{oneshot, watch};
 const MAX_BYTES: usize = 64 << 20;
 /// How many changes are remembered.
 const MAX_CHANGES: usize = 10_000;
+/// How many epochs are remembered that were left.
+const MAX_LEFT: usize = 64;
 
 /// One change, from one version to the next.
 #[derive(Clone, Debug)]
@@ -82,23 +85,48 @@ impl Committed {
     }
 }
 
+/// Why a change is not in force.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// What it stands on is not in force any more; this is.
+    Moved(Version),
+    /// Its epoch was left at a newer revision.
+    Left(Version),
+    /// Everything that is wrong with it.
+    Wrong(Vec<Problem>),
+}
+
 /// Puts changes into force, and remembers the last ones.
 #[derive(Debug)]
 pub struct Ledger {
     store: Arc<Store>,
     /// One change at a time, from the store to the history, so that both have the same order.
-    turn: Mutex<()>,
+    turn: Mutex<Turn>,
     /// Held for moments only: followers read it.
     history: Mutex<History>,
     newest: watch::Sender<Version>,
     disk: Option<Box<dyn Disk>>,
     publisher: Mutex<Option<Publisher>>,
+    /// How often somebody took the right to publish.
+    publishers: AtomicU64,
+}
+
+/// What only the one needs whose turn it is.
+#[derive(Debug, Default)]
+struct Turn {
+    /// What was taken away ahead of its change: there, store and history differ, and it has to be told with the next
+    /// change.
+    taken: HashSet<ResourceName>,
+    /// Where this left other epochs. A hub that does not know of the newer epoch yet must not lead further back.
+    left: VecDeque<Version>,
 }
 
 #[derive(Debug)]
 struct History {
     changes: VecDeque<Recorded>,
     bytes: usize,
+    /// What everything sums up to that the first of the changes stands on.
+    first_total: u128,
     /// What the changes lead to.
     snapshot: Arc<Snapshot>,
 }
@@ -130,6 +158,16 @@ impl Drop for Publishing<'_> {
     }
 }
 
+impl Turn {
+    fn leave(&mut self, version: Version) {
+        self.left.retain(|left| left.epoch != version.epoch);
+        self.left.push_back(version);
+        if self.left.len() > MAX_LEFT {
+            self.left.pop_front();
+        }
+    }
+}
+
 /// A writer that panicked has changed nothing by halves: what is locked here is changed in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,8 +178,10 @@ impl Ledger {
     pub fn new(store: Arc<Store>) -> Self {
         let snapshot = store.load();
         let newest = watch::Sender::new(snapshot.version());
-        let history = Mutex::new(History { changes: VecDeque::new(), bytes: 0, snapshot });
-        Self { store, turn: Mutex::new(()), history, newest, disk: None, publisher: Mutex::new(None) }
+        let first_total = snapshot.digest().total();
+        let history = Mutex::new(History { changes: VecDeque::new(), bytes: 0, first_total, snapshot });
+        let (turn, publisher, publishers) = (Mutex::default(), Mutex::new(None), AtomicU64::new(0));
+        Self { store, turn, history, newest, disk: None, publisher, publishers }
     }
 
     /// Keeps changes on disk, too.
@@ -171,10 +211,9 @@ impl Ledger {
     /// # Errors
     /// Everything that is wrong with it; then nothing has changed.
     pub fn update(&self, update: Update) -> Result<Committed, Vec<Problem>> {
-        let _turn = lock(&self.turn);
-        let base = self.store.load();
+        let mut turn = lock(&self.turn);
         let applied = apply_recorded(&self.store, update)?;
-        Ok(self.record(&base, applied, false))
+        Ok(self.record(&mut turn, applied, false))
     }
 
     /// Puts into force what was sent; `revokes` when the sender says that it takes access away.
@@ -182,23 +221,72 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::update`].
     pub fn commit(&self, sent: Sent, revokes: bool) -> Result<Committed, Vec<Problem>> {
-        let _turn = lock(&self.turn);
-        let base = self.store.load();
+        let mut turn = lock(&self.turn);
         let applied = apply_sent(&self.store, sent)?;
-        Ok(self.record(&base, applied, revokes))
+        Ok(self.record(&mut turn, applied, revokes))
+    }
+
+    /// As [`Ledger::commit`], if what it stands on is in force still: somebody else may have brought something since it
+    /// was looked at.
+    ///
+    /// # Errors
+    /// What is in force instead, or everything that is wrong with it.
+    pub fn commit_upon(&self, base: Version, sent: Sent, revokes: bool) -> Result<Committed, NotCommitted> {
+        let mut turn = lock(&self.turn);
+        let held = self.store.load().version();
+        if held != base {
+            return Err(NotCommitted::Moved(held));
+        }
+        let version = sent.version.filter(|version| version.epoch != held.epoch);
+        let left = version.and_then(|version| turn.left.iter().find(|left| left.epoch == version.epoch));
+        if let (Some(version), Some(left)) = (version, left)
+            && version.revision < left.revision
+        {
+            return Err(NotCommitted::Left(*left));
+        }
+        let applied = apply_sent(&self.store, sent).map_err(NotCommitted::Wrong)?;
+        Ok(self.record(&mut turn, applied, revokes))
+    }
+
+    /// Takes away at once what a change takes away whose turn has not come; see [`take_away`]. Followers hear of it with
+    /// that change.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing was taken away.
+    pub fn take_away(&self, sent: &Sent) -> Result<(), Vec<Problem>> {
+        let mut turn = lock(&self.turn);
+        turn.taken.extend(take_away(&self.store, sent)?);
+        Ok(())
+    }
+
+    /// Only for tests: changes a resource in memory behind everybody's back.
+    #[doc(hidden)]
+    pub fn damage(&self, name: &ResourceName) -> bool {
+        let _turn = lock(&self.turn);
+        let hit = self.store.damage(name);
+        lock(&self.history).snapshot = self.store.load();
+        hit
     }
 
     fn record(
         &self,
-        base: &Arc<Snapshot>,
-        (changed, difference): (Changed, Difference),
+        turn: &mut Turn,
+        (changed, mut difference): (Changed, Difference),
         revokes: bool,
     ) -> Committed {
         let snapshot = self.store.load();
+        // What followers hold, which is what the store held but for what was taken away.
+        let base = self.snapshot();
+        complete(&mut difference, &mut turn.taken, &base, &snapshot);
         if snapshot.version() == base.version() && snapshot.digest() == base.digest() {
+            // It may be a repair of damaged memory, which must not be handed on.
+            lock(&self.history).snapshot = Arc::clone(&snapshot);
             return Committed { changed, snapshot, saved: None };
         }
-        let revokes = revokes || takes_away(base, &difference);
+        if snapshot.version().epoch != base.version().epoch {
+            turn.leave(base.version());
+        }
+        let revokes = revokes || takes_away(&base, &difference);
         let change = Recorded {
             base: base.version(),
             version: snapshot.version(),
@@ -210,17 +298,20 @@ impl Ledger {
         {
             let mut history = lock(&self.history);
             history.snapshot = Arc::clone(&snapshot);
-            // Without a beginning, or with as much changed as there is, everything is as short.
+            // Without a beginning, or with as much changed as there is, everything is as short. Other content of the same
+            // version is no change that could be told.
             let size = change.size();
-            if base.is_unset() || size > MAX_BYTES {
+            if base.is_unset() || size > MAX_BYTES || change.base == change.version {
                 history.changes.clear();
                 history.bytes = 0;
+                history.first_total = change.total;
             } else {
                 history.bytes += size;
                 history.changes.push_back(change);
                 while history.bytes > MAX_BYTES || history.changes.len() > MAX_CHANGES {
                     let Some(oldest) = history.changes.pop_front() else { break };
                     history.bytes = history.bytes.saturating_sub(oldest.size());
+                    history.first_total = oldest.total;
                 }
             }
         }
@@ -243,7 +334,7 @@ impl Ledger {
         if held.epoch == newest.version().epoch && held.revision > newest.version().revision {
             return Since::Nothing;
         }
-        let Some(first) = history.changes.iter().position(|change| change.base == held) else {
+        let Some(first) = history.changes.iter().rposition(|change| change.base == held) else {
             // The same content under another version, such as after a restart of its source.
             if held != Version::default() && total == Some(newest.digest().total()) {
                 let (base, version) = (held, newest.version());
@@ -254,15 +345,25 @@ impl Ledger {
             }
             return Since::Everything(Arc::clone(newest));
         };
-        Since::Change(merged(history.changes.iter().skip(first)))
+        let before = first.checked_sub(1).and_then(|before| history.changes.get(before));
+        let was = before.map_or(history.first_total, |change| change.total);
+        // A change would not mend what is wrong with what it stands on.
+        if total.is_some_and(|total| total != was) {
+            return Since::Everything(Arc::clone(newest));
+        }
+        let changes: Vec<Recorded> = history.changes.iter().skip(first).cloned().collect();
+        drop(history);
+        Since::Change(merged(changes.iter()))
     }
 
     /// The changes that take access away and came after this version, with those in between.
     pub fn revocations_since(&self, held: Version) -> Option<Recorded> {
         let history = lock(&self.history);
-        let first = history.changes.iter().position(|change| change.base == held)?;
+        let first = history.changes.iter().rposition(|change| change.base == held)?;
         let last = history.changes.iter().skip(first).rposition(|change| change.revokes)?;
-        Some(merged(history.changes.iter().skip(first).take(last + 1)))
+        let changes: Vec<Recorded> = history.changes.iter().skip(first).take(last + 1).cloned().collect();
+        drop(history);
+        Some(merged(changes.iter()))
     }
 
     /// Takes the right to publish; `take_over` takes it from whoever has it.
@@ -271,7 +372,8 @@ impl Ledger {
     /// Who has it.
     pub fn publish(&self, node: &str, take_over: bool) -> Result<Publishing<'_>, String> {
         let mut publisher = lock(&self.publisher);
-        let number = publisher.as_ref().map_or(0, |publisher| publisher.number + 1);
+        // Never the same twice: one who lost its place may let go of it long afterwards.
+        let number = self.publishers.fetch_add(1, Ordering::Relaxed);
         if let Some(holder) = publisher.take() {
             if !take_over && !holder.displaced.is_closed() {
                 let name = holder.node.clone();
@@ -289,6 +391,28 @@ impl Ledger {
     /// Who publishes.
     pub fn publisher(&self) -> Option<String> {
         lock(&self.publisher).as_ref().map(|publisher| publisher.node.clone())
+    }
+}
+
+/// Tells of what was taken away ahead as part of the change that brings it.
+fn complete(
+    difference: &mut Difference,
+    taken: &mut HashSet<ResourceName>,
+    base: &Snapshot,
+    snapshot: &Snapshot,
+) {
+    if taken.is_empty() {
+        return;
+    }
+    difference.came.retain(|(name, _)| !taken.contains(name));
+    difference.went.retain(|name| !taken.contains(name));
+    for name in taken.drain() {
+        let id = Id::new(&name.id);
+        match (base.resource(name.kind, &id), snapshot.resource(name.kind, &id)) {
+            (old, Some(new)) if old.as_ref() != Some(&new) => difference.came.push((name, new.into())),
+            (Some(_), None) => difference.went.push(name),
+            _ => {}
+        }
     }
 }
 
@@ -334,10 +458,13 @@ fn merged<'a>(changes: impl Iterator<Item = &'a Recorded>) -> Recorded {
 /// targets may.
 fn takes_away(base: &Snapshot, difference: &Difference) -> bool {
     use crate::model::ResourceKind as K;
-    let is_new = |name: &ResourceName| base.resource(name.kind, &crate::model::Id::new(&name.id)).is_none();
+    let is_new = |name: &ResourceName| base.resource(name.kind, &Id::new(&name.id)).is_none();
     !difference.went.is_empty()
         || difference.came.iter().any(|(name, _)| match name.kind {
             K::User | K::Group | K::Target(_) | K::Stage => !is_new(name),
             K::PolicyBinding | K::Policy | K::ReputationScore => true,
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,8 @@ struct Open {
     removals: Vec<ResourceName>,
     bytes: u64,
     upon: Vec<(Version, Sent)>,
+    /// How many resources and removals the changes in between have.
+    upon_count: u64,
 }
 
 impl Receiver {
@@ -173,8 +175,8 @@ impl Receiver {
             v1::UpdateKind::Snapshot | v1::UpdateKind::Kinds | v1::UpdateKind::Delta => {}
         }
         let (upserts, removals, upon) = (Vec::new(), Vec::new(), Vec::new());
-        self.open =
-            Some(Open { kind, version, kinds, expected: begin.count, upserts, removals, bytes: 0, upon });
+        let (expected, bytes, upon_count) = (begin.count, 0, 0);
+        self.open = Some(Open { kind, version, kinds, expected, upserts, removals, bytes, upon, upon_count });
         Ok(Step::Nothing)
     }
 
@@ -196,13 +198,16 @@ impl Receiver {
                 Err(message) => return Ok(self.abandon(v1::NackReason::Invalid, message)),
             }
         }
-        open.bytes += chunk.upserts.iter().map(|it| it.len() as u64).sum::<u64>();
+        open.bytes += size_of(&chunk.upserts, &removals);
         open.upserts.extend(chunk.upserts);
         open.removals.append(&mut removals);
         let count = (open.upserts.len() + open.removals.len()) as u64;
-        if count > open.expected || open.bytes > MAX_UPDATE {
+        if count > open.expected {
             let message = format!("more than the {} resources came that were announced", open.expected);
             return Ok(self.abandon(v1::NackReason::Corrupt, message));
+        }
+        if open.is_too_large() {
+            return Ok(self.abandon(v1::NackReason::TooLarge, too_large()));
         }
         Ok(Step::Nothing)
     }
@@ -275,6 +280,14 @@ impl Receiver {
                     format!("a delta in between stands on {base}, and the update leads to {latest}");
                 return Ok(self.abandon(v1::NackReason::Corrupt, message));
             }
+            if is_old(version, latest) {
+                return Ok(self.abandon(v1::NackReason::Old, old(version, latest)));
+            }
+            open.bytes += size_of(&sent.upserts, &sent.removals);
+            open.upon_count += (sent.upserts.len() + sent.removals.len()) as u64 + 1;
+            if open.is_too_large() {
+                return Ok(self.abandon(v1::NackReason::TooLarge, too_large()));
+            }
             open.upon.push((version, sent.clone()));
             return Ok(if delta.revokes { Step::Early(Box::new(sent)) } else { Step::Nothing });
         }
@@ -287,6 +300,22 @@ impl Receiver {
         }
         Ok(Step::Apply(Box::new(Incoming { sent, revokes: delta.revokes, upon: Vec::new() })))
     }
+}
+
+impl Open {
+    const fn is_too_large(&self) -> bool {
+        self.bytes > MAX_UPDATE || self.upon_count > MAX_RESOURCES
+    }
+}
+
+fn too_large() -> String {
+    format!("more came than {MAX_RESOURCES} resources of {MAX_UPDATE} bytes, which is the most that is taken")
+}
+
+/// About how many bytes are kept of these.
+fn size_of(upserts: &[Bytes], removals: &[ResourceName]) -> u64 {
+    let names = removals.iter().map(|name| name.id.len() as u64).sum::<u64>();
+    upserts.iter().map(|it| it.len() as u64).sum::<u64>() + names
 }
 
 /// Whether a version leads back, or nowhere. Those of another epoch cannot be compared.

@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How many messages may lie ready for the transport of one stream.
-const READY: usize = 8;
+/// How many messages may lie ready for the transport of one stream: few, since what is urgent waits behind them.
+const READY: usize = 2;
 /// How long a caller may take until its first message.
 const FIRST: Duration = Duration::from_secs(10);
 

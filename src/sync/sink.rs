@@ -2,8 +2,8 @@
 //!
 //! Serves a publisher's stream and a follower's alike. Must not know: who called whom.
 
-use super::apply::{merge, take_away};
-use super::ledger::{Committed, Ledger};
+use super::apply::merge;
+use super::ledger::{Committed, Ledger, NotCommitted};
 use super::protocol::{digest, errors, heartbeat_of, total_of, version, version_of};
 use super::receive::{Incoming, OutOfTurn, Receiver, Refusal, Step};
 use crate::model::{Problem, Version};
@@ -22,6 +22,10 @@ use v1::sink_message::Message;
 const MANY: usize = 500;
 /// A source is gone when it said nothing for so many of its heartbeats.
 const PATIENCE: u32 = 3;
+/// The shortest time between heartbeats.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// With so many changes that are not safe on disk yet, no more are taken.
+const MAX_UNSAFE: usize = 64;
 /// How often everything that is held is counted anew, to find damaged memory.
 const RECOUNT: Duration = Duration::from_secs(600);
 
@@ -70,6 +74,9 @@ pub struct Sink<'a> {
     refused: Option<Version>,
     /// What everything was asked for anew: to ask once more would bring the same.
     asked: Option<(Version, Option<u128>)>,
+    /// What the source was told is held here, since it sent what does not fit: it goes on from there. What it had sent
+    /// before it heard that does not fit either, and is no reason to tell again.
+    told: Option<Version>,
     every: Duration,
 }
 
@@ -89,7 +96,8 @@ impl<'a> Sink<'a> {
         every: Duration,
     ) -> Self {
         let receiver = Receiver::default();
-        Self { ledger, watcher, receiver, to, refused: None, asked: None, every }
+        let every = every.max(SHORTEST);
+        Self { ledger, watcher, receiver, to, refused: None, asked: None, told: None, every }
     }
 
     /// Takes only what is subscribed to.
@@ -115,8 +123,7 @@ impl<'a> Sink<'a> {
         self.compare(version_of(hello.version.as_ref()), total_of(hello.digest.as_ref()));
         let ended = loop {
             tokio::select! {
-                message = from.next() => {
-                    heard = Instant::now();
+                message = from.next(), if acks.len() < MAX_UNSAFE => {
                     let message = match message {
                         None => break Ended::Closed,
                         Some(Err(status)) => break Ended::Broken(status),
@@ -124,15 +131,20 @@ impl<'a> Sink<'a> {
                     };
                     let held = self.ledger.store().load().version();
                     match self.receiver.take(message, held) {
-                        Ok(step) => match self.step(step).await {
+                        Ok(step) => match self.step(step, held).await {
                             Ok(Some(committed)) => acks.push_back(safe(committed)),
                             Ok(None) => {}
                             Err(()) => break Ended::Closed,
                         },
                         Err(OutOfTurn(message)) => break Ended::OutOfTurn(message),
                     }
+                    // After the work, during which nobody listened.
+                    heard = Instant::now();
                 }
                 Some((committed, saved)) = acks.next(), if !acks.is_empty() => {
+                    if acks.len() + 1 >= MAX_UNSAFE {
+                        heard = Instant::now();
+                    }
                     if self.acknowledge(&committed, saved).await.is_err() {
                         break Ended::Closed;
                     }
@@ -143,7 +155,7 @@ impl<'a> Sink<'a> {
                     }
                 }
                 _ = recount.tick() => self.recount().await,
-                () = sleep_until(heard + patience) => break Ended::Silent,
+                () = sleep_until(heard + patience), if acks.len() < MAX_UNSAFE => break Ended::Silent,
             }
         };
         // What is in force already is acknowledged, if anybody still hears it.
@@ -184,12 +196,13 @@ impl<'a> Sink<'a> {
         same
     }
 
-    async fn step(&mut self, step: Step) -> Result<Option<Committed>, ()> {
+    /// Does what a message leads to that was looked at while `held` was in force.
+    async fn step(&mut self, step: Step, held: Version) -> Result<Option<Committed>, ()> {
         match step {
             Step::Nothing => {}
-            Step::Apply(incoming) => return self.apply(*incoming).await,
+            Step::Apply(incoming) => return self.apply(*incoming, held).await,
             Step::Early(sent) => {
-                if let Err(problems) = take_away(self.ledger.store(), &sent) {
+                if let Err(problems) = self.ledger.take_away(&sent) {
                     let problem = problems.first().map(ToString::to_string).unwrap_or_default();
                     tracing::warn!(problem, "what a change takes away has to wait for the update under way");
                 }
@@ -197,6 +210,7 @@ impl<'a> Sink<'a> {
             Step::Refuse(Refusal { version, reason, message }) => {
                 self.refuse(version, reason, message, Vec::new()).await?;
             }
+            Step::Resync(_) if self.told == Some(held) => {}
             Step::Resync(reason) => self.resync(reason).await?,
             Step::Heartbeat { version, total } => {
                 let known = self.refused == Some(version) || self.asked == Some((version, total));
@@ -216,9 +230,10 @@ impl<'a> Sink<'a> {
         Ok(None)
     }
 
-    async fn resync(&self, reason: String) -> Result<(), ()> {
+    async fn resync(&mut self, reason: String) -> Result<(), ()> {
         tracing::warn!(reason, "the configuration does not fit its source; asking for what differs");
         let snapshot = self.ledger.store().load();
+        self.told = Some(snapshot.version());
         self.say(Message::Resync(v1::Resync {
             version: Some(version(snapshot.version())),
             digest: Some(digest(snapshot.digest(), true)),
@@ -247,12 +262,12 @@ impl<'a> Sink<'a> {
             .await;
     }
 
-    async fn apply(&mut self, incoming: Incoming) -> Result<Option<Committed>, ()> {
+    async fn apply(&mut self, incoming: Incoming, held: Version) -> Result<Option<Committed>, ()> {
         let Incoming { sent, revokes, upon } = incoming;
         let led_to = upon.last().unwrap_or(&sent).version.unwrap_or_default();
         let many = sent.upserts.len() + sent.removals.len() > MANY;
         let ledger = Arc::clone(self.ledger);
-        let work = move || ledger.commit(merge(sent, upon), revokes);
+        let work = move || ledger.commit_upon(held, merge(sent, upon), revokes);
         let result = if many {
             match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,
@@ -267,12 +282,22 @@ impl<'a> Sink<'a> {
         };
         match result {
             Ok(committed) => {
-                (self.refused, self.asked) = (None, None);
+                (self.refused, self.asked, self.told) = (None, None, None);
                 committed.snapshot.freshness().confirm();
                 self.watcher.applied(&committed);
                 Ok(Some(committed))
             }
-            Err(problems) => {
+            Err(NotCommitted::Moved(now)) => {
+                self.resync(format!("it stands on {held}, and {now} is held by now")).await?;
+                Ok(None)
+            }
+            Err(NotCommitted::Left(left)) => {
+                let message =
+                    format!("it leads to {led_to}, and {left} was in force before; revisions only grow");
+                self.refuse(led_to, v1::NackReason::Old, message, Vec::new()).await?;
+                Ok(None)
+            }
+            Err(NotCommitted::Wrong(problems)) => {
                 let corrupt = problems.iter().find(|problem| problem.field == DIGEST);
                 let (reason, message) = match corrupt {
                     Some(problem) => (v1::NackReason::Corrupt, problem.message.clone()),
@@ -310,6 +335,7 @@ impl<'a> Sink<'a> {
         self.watcher.refused(&nack);
         // What was not even complete may come again.
         self.refused = (reason != v1::NackReason::Corrupt).then_some(what);
+        self.told = Some(snapshot.version());
         self.say(Message::Nack(nack)).await
     }
 
@@ -336,3 +362,6 @@ async fn safe(mut committed: Committed) -> (Committed, Result<(), String>) {
     let saved = committed.safe().await;
     (committed, saved)
 }
+
+#[cfg(test)]
+mod tests;

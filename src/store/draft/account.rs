@@ -33,13 +33,16 @@ pub(super) struct Account {
     /// What the kinds sum up to that are replaced as a whole: counted from what was sent, so that not even damaged
     /// memory outlives it.
     counted: Vec<(ResourceKind, Sum)>,
+    /// Whether anything is held differently, be it only that a resource was damaged.
+    pub(super) differs: bool,
     /// Whether what came and went is wanted.
     pub(super) recorded: bool,
 }
 
 impl Account {
     pub(super) fn take(&mut self, upserts: &[Upsert], sent: Vec<Bytes>, replace: &Replace) {
-        if !sent.is_empty() {
+        // Nothing at all was sent as it is, too.
+        if !sent.is_empty() || upserts.is_empty() {
             let mut sums = Digest::default();
             for (upsert, sent) in upserts.iter().zip(&sent).filter(|(upsert, _)| replace.takes(upsert.kind()))
             {
@@ -82,6 +85,7 @@ impl Draft<'_> {
         if old == new {
             return;
         }
+        self.account.differs = true;
         if self.account.recorded {
             let key = (kind, id.clone());
             match new {
