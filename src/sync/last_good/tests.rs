@@ -1,3 +1,7 @@
+//! What becomes of a last-good file, whatever befalls it.
+//!
+//! Must not know: how the file is made, beyond its first bytes.
+
 use super::*;
 use crate::model::{ResourceKind, ResourceName};
 use crate::proto::v1;

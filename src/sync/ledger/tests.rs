@@ -320,10 +320,10 @@ fn who_lets_go_late_takes_nobodys_place() {
     assert_eq!(ledger.publish("four", false).unwrap_err(), "three");
 }
 
-/// Answers when it is told to.
-#[derive(Debug, Default)]
 type Waiting = Vec<(Version, oneshot::Sender<Result<(), String>>)>;
 
+/// Answers when it is told to.
+#[derive(Debug, Default)]
 struct SlowDisk(Arc<Mutex<Waiting>>);
 
 impl Disk for SlowDisk {
