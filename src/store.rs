@@ -10,12 +10,14 @@ mod draft;
 mod freshness;
 mod hot;
 mod index;
+mod negated;
 mod reputation;
 mod snapshot;
 
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
 pub use freshness::{Age, Freshness};
 pub use hot::HotStats;
+pub use negated::Negated;
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};
