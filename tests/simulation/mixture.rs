@@ -9,7 +9,7 @@ use prost::Message as _;
 fn what_is_taken_away_ahead_gives_nothing() {
     let (mut less, mut wrong) = (0, Vec::new());
     for seed in 0..2_000 {
-        let mut dice = Dice::new(seed * 8);
+        let mut dice = Dice::new(seed * 32);
         let store = Store::new(Settings::default());
         apply(&store, Update::Replace(any_configuration(&mut dice))).unwrap();
         let before = allowed(&store.load());

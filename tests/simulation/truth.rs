@@ -26,7 +26,7 @@ pub(crate) struct Dice {
 
 impl Dice {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { state: seed, is_long: seed % 8 == 7 }
+        Self { state: seed, is_long: seed % 32 == 31 }
     }
 
     pub(crate) fn any(&mut self) -> u64 {

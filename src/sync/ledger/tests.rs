@@ -322,7 +322,9 @@ fn who_lets_go_late_takes_nobodys_place() {
 
 /// Answers when it is told to.
 #[derive(Debug, Default)]
-struct SlowDisk(Arc<Mutex<Vec<(Version, oneshot::Sender<Result<(), String>>)>>>);
+struct SlowDisk(Arc<Mutex<Vec<Asked>>>);
+
+type Asked = (Version, oneshot::Sender<Result<(), String>>);
 
 impl Disk for SlowDisk {
     fn save(&self, change: &Recorded, snapshot: &Arc<Snapshot>) -> oneshot::Receiver<Result<(), String>> {
