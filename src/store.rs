@@ -10,6 +10,7 @@ mod draft;
 mod freshness;
 mod hot;
 mod index;
+mod negated;
 mod on_demand;
 mod reputation;
 mod snapshot;
@@ -17,6 +18,7 @@ mod snapshot;
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
 pub use freshness::{Age, Freshness, Staleness};
 pub use hot::HotStats;
+pub use negated::Negated;
 pub use on_demand::{OnDemand, Wanted};
 pub use snapshot::{Counts, Snapshot};
 

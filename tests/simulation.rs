@@ -19,6 +19,7 @@ mod support {
 #[path = "simulation"]
 mod tests {
     mod hosts;
+    mod mixture;
     mod run;
     mod truth;
 }

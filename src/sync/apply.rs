@@ -129,12 +129,14 @@ pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
 
 /// Takes away at once what a change takes away from users and groups, while the rest of it has to wait for what it stands
 /// on: groups that somebody is no longer in, superusers and active users who are none any more. Nothing is given, so
-/// nobody sees a mixture of two revisions that allows what neither did. The version stays. Gives what was touched.
+/// nobody sees a mixture of two revisions that allows what neither did. So a group stays, too, that leads to one with a
+/// negated binding: whoever is not in it may pass. The version stays. Gives what was touched.
 ///
 /// # Errors
 /// What is wrong with it; then nothing was taken away.
 pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Problem>> {
     let snapshot = store.load();
+    let negated = snapshot.negated();
     let mut upserts = Vec::new();
     let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
     for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
@@ -142,14 +144,14 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Pr
             Upsert::User(new) => {
                 let Some(old) = snapshot.user_with_id(&new.id.to_string()) else { continue };
                 let mut less = User::clone(old);
-                less.groups.retain(|group| new.groups.contains(group));
+                less.groups.retain(|group| new.groups.contains(group) || negated.is_reached_by(group));
                 less.is_active &= new.is_active;
                 upserts.push(Upsert::User(Box::new(less)));
             }
             Upsert::Group(new) => {
                 let Some(old) = snapshot.group_with_id(&new.id.to_string()) else { continue };
                 let mut less = Group::clone(old);
-                less.parents.retain(|parent| new.parents.contains(parent));
+                less.parents.retain(|parent| new.parents.contains(parent) || negated.is_reached_by(parent));
                 less.is_superuser &= new.is_superuser;
                 upserts.push(Upsert::Group(Box::new(less)));
             }
@@ -161,12 +163,14 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Pr
             // One who is not known is taken at a token's word, so a user who goes stays until then, with nothing.
             ResourceKind::User => {
                 let Some(old) = snapshot.user_with_id(&name.id) else { continue };
-                let less = User { groups: Vec::new(), is_active: false, ..User::clone(old) };
+                let mut less = User { is_active: false, ..User::clone(old) };
+                less.groups.retain(|group| negated.is_reached_by(group));
                 upserts.push(Upsert::User(Box::new(less)));
             }
             ResourceKind::Group => {
                 let Some(old) = snapshot.group_with_id(&name.id) else { continue };
-                let less = Group { parents: Vec::new(), is_superuser: false, ..Group::clone(old) };
+                let mut less = Group { is_superuser: false, ..Group::clone(old) };
+                less.parents.retain(|parent| negated.is_reached_by(parent));
                 upserts.push(Upsert::Group(Box::new(less)));
             }
             _ => {}

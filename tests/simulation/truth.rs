@@ -26,7 +26,7 @@ pub(crate) struct Dice {
 
 impl Dice {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { state: seed, is_long: seed % 8 == 7 }
+        Self { state: seed, is_long: seed % 32 == 31 }
     }
 
     pub(crate) fn any(&mut self) -> u64 {
@@ -65,7 +65,7 @@ pub(crate) fn user(number: u64, dice: &mut Dice) -> v1::Resource {
 
 /// One who makes a snapshot long.
 fn wide(number: u64) -> v1::Resource {
-    let (username, name) = (format!("wide{number}"), "x".repeat(4_000));
+    let (username, name) = (format!("wide{number}"), "x".repeat(3_200));
     resource(R::User(v1::User { username, name, ..Default::default() }))
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn any_configuration(dice: &mut Dice) -> Vec<v1::Resource> {
     all.extend((0..USERS).map(|number| user(number, dice)));
     all.extend((0..APPLICATIONS * 2).map(|place| binding(place, dice)));
     if dice.is_long {
-        all.extend((0..400).map(wide));
+        all.extend((0..520).map(wide));
     }
     all
 }

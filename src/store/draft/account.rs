@@ -150,12 +150,10 @@ impl Draft<'_> {
         // First what went, since one that moved to another target is among both.
         for (key, changed) in &changes.rows {
             let Some(entry) = self.base.target(*key) else { continue };
-            for row in entry.rows.iter().filter(|row| changed.contains_key(&row.id)) {
-                if !self.is_same(*key, row, changed) {
-                    let old = self.base.held_row(entry, row);
-                    self.enter(KIND, &row.id, Some(&old), None);
-                    self.next.odd.remove(&(KIND, row.id.clone()));
-                }
+            for row in entry.rows.iter().filter(|row| changed.get(&row.id) == Some(&None)) {
+                let old = self.base.held_row(entry, row);
+                self.enter(KIND, &row.id, Some(&old), None);
+                self.next.odd.remove(&(KIND, row.id.clone()));
             }
         }
         // Those of a target that is gone have to be bound to another one now, or the change is refused.
@@ -176,17 +174,18 @@ impl Draft<'_> {
         }
         for (key, changed) in &changes.rows {
             let Some(entry) = self.next.target(*key).cloned() else { continue };
-            let old: HashMap<&Id, &Row> = match self.base.target(*key) {
-                Some(base) => base.rows.iter().map(|row| (&row.id, row)).collect(),
-                None => HashMap::new(),
-            };
+            let base = self.base.target(*key);
+            let rows = base.iter().flat_map(|base| base.rows.iter().map(|row| (&row.id, row)));
+            let rows: HashMap<&Id, &Row> = rows.collect();
             for row in changed.values().flatten() {
-                if old.get(&row.id).is_some_and(|old| self.is_same(*key, old, changed)) {
+                let before = rows.get(&row.id);
+                if before.is_some_and(|old| self.is_same(*key, old, changed)) {
                     continue;
                 }
+                let old = base.zip(before).map(|(base, old)| self.base.held_row(base, old));
                 let plain = self.next.plain_row(&entry, row);
                 let new = self.keep(KIND, &row.id, plain);
-                self.enter(KIND, &row.id, None, Some(&new));
+                self.enter(KIND, &row.id, old.as_deref(), Some(&new));
             }
         }
     }
