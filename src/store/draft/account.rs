@@ -85,7 +85,8 @@ impl Draft<'_> {
         if old == new {
             return;
         }
-        self.account.differs = true;
+        // Bindings go and come again; whether one differs is known where both are.
+        self.account.differs |= kind != ResourceKind::PolicyBinding;
         if self.account.recorded {
             let key = (kind, id.clone());
             match new {
@@ -187,6 +188,12 @@ impl Draft<'_> {
                 let plain = self.next.plain_row(&entry, row);
                 let new = self.keep(KIND, &row.id, plain);
                 self.enter(KIND, &row.id, None, Some(&new));
+                let was = old.get(&row.id).zip(self.base.target(*key));
+                if was.is_some_and(|(old, entry)| self.base.held_row(entry, old) == new) {
+                    self.account.came.remove(&(KIND, row.id.clone()));
+                } else {
+                    self.account.differs = true;
+                }
             }
         }
     }
