@@ -378,3 +378,15 @@ fn an_epoch_that_was_left_is_not_entered_behind_that() {
     }
     assert_eq!(lock(&ledger.turn).left.len(), MAX_LEFT);
 }
+
+/// Whatever comes whole is handed on as what it changed.
+#[test]
+fn everything_is_handed_on_as_what_it_changed() {
+    let all = [application("wiki"), binding("wiki", "staff"), binding("wiki", "ops"), user("ada", &[])];
+    let ledger = holding(&all);
+    let mut changed = all.to_vec();
+    changed[3] = user("ada", &["ops"]);
+    replace(&ledger, &changed, at(2));
+    let told = change(ledger.since(at(1), None));
+    assert_eq!((came(&told), told.difference.went.len()), (vec!["ada".to_owned()], 0));
+}
