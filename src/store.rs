@@ -15,7 +15,7 @@ mod on_demand;
 mod reputation;
 mod snapshot;
 
-pub use draft::{Change, Changed, DIGEST, Difference, Replace, Upsert};
+pub use draft::{Change, Changed, DIGEST, Difference, Replace, Serialized, Upsert};
 pub use freshness::{Age, Freshness, Staleness};
 pub use hot::HotStats;
 pub use negated::Negated;

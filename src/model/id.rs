@@ -70,12 +70,16 @@ impl fmt::Display for Id {
         match &self.0 {
             Repr::Text(text) => f.write_str(text),
             Repr::Uuid(bytes) => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+                let mut text = [0_u8; 36];
+                let mut places = text.iter_mut();
                 for (index, byte) in bytes.iter().enumerate() {
-                    if matches!(index, 4 | 6 | 8 | 10) {
-                        f.write_str("-")?;
-                    }
-                    write!(f, "{byte:02x}")?;
+                    let hyphen = matches!(index, 4 | 6 | 8 | 10).then_some(b'-');
+                    let characters = hyphen.into_iter().chain([digit(byte >> 4), digit(byte & 15)]);
+                    characters.zip(places.by_ref()).for_each(|(it, place)| *place = it);
                 }
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())?;
                 Ok(())
             }
         }

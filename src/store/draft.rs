@@ -6,6 +6,7 @@
 mod account;
 mod bindings;
 mod directory;
+mod named;
 mod targets;
 
 pub use account::Difference;
@@ -18,7 +19,8 @@ use crate::model::{
 };
 use account::Account;
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use named::{Name, Named};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A resource to add or to replace. Boxed where there are few of them, so that the many bindings of a large change take
@@ -73,11 +75,24 @@ impl Upsert {
     }
 }
 
-/// A change to the configuration. Indices in problems count `upserts`.
+/// Policy bindings that are read when their turn comes, and forgotten at once: of a million, only the outcome takes room.
+#[derive(Clone, Debug, Default)]
+pub struct Serialized {
+    /// The serialized bindings, which are known to be right by themselves.
+    pub bytes: Vec<Bytes>,
+    /// Their ids.
+    pub ids: Vec<Id>,
+    /// What reads one.
+    pub read: Option<fn(&Bytes) -> Option<PolicyBinding>>,
+}
+
+/// A change to the configuration. Indices in problems count `upserts`, then `bindings`.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// Resources to add or to replace; each resource at most once.
+    /// Resources to add or to replace; each resource at most once, here and in `bindings` together.
     pub upserts: Vec<Upsert>,
+    /// Bindings to add or to replace.
+    pub bindings: Serialized,
     /// Resources to remove. One that is not there is no error, since a removal may come twice.
     pub removals: Vec<ResourceName>,
     /// Whether everything that `upserts` does not name is removed, too.
@@ -230,29 +245,49 @@ impl<'a> Draft<'a> {
     }
 
     fn take(&mut self, change: Change) {
-        let Change { upserts, mut removals, replace, sent, .. } = change;
+        let Change { upserts, bindings: serialized, mut removals, replace, sent, .. } = change;
+        let Serialized { bytes, ids, read } = serialized;
         self.account.take(&upserts, sent, &replace);
-        let upserts = self.without_doubles(upserts);
-        // What is both removed and added is replaced.
-        let named = names_of(&upserts);
-        removals.retain(|name| !named.contains(&(name.kind, &Id::new(&name.id))));
-        if replace != Replace::Nothing {
-            removals.extend(self.not_named(&named, &replace));
+        let names = || {
+            let upserts = upserts.iter().map(|upsert| (upsert.kind(), upsert.id()));
+            upserts.chain(ids.iter().map(|id| (ResourceKind::PolicyBinding, id)))
+        };
+        let at = |position: u32| -> Option<Name<'_>> {
+            let position = position as usize;
+            match upserts.get(position) {
+                Some(upsert) => Some((upsert.kind(), upsert.id())),
+                None => Some((ResourceKind::PolicyBinding, ids.get(position - upserts.len())?)),
+            }
+        };
+        let named = Named::new(names());
+        let doubles = named.doubles(at);
+        for (position, (kind, id)) in doubles.iter().filter_map(|double| Some((*double, at(*double)?))) {
+            let message = "there are two of this id; remove one, or give them different ids".to_owned();
+            let name = ResourceName { kind, id: id.to_string().into() };
+            self.problem(position as usize, &name, "id", message);
         }
-        drop(named);
+        // What is both removed and added is replaced.
+        removals.retain(|name| !named.has((name.kind, &Id::new(&name.id)), at));
+        if replace != Replace::Nothing {
+            removals.extend(self.not_named(&replace, |name| named.has(name, at)));
+        }
+        drop((named, ids));
+        let is_double =
+            |index: usize| u32::try_from(index).is_ok_and(|index| doubles.binary_search(&index).is_ok());
         // Bindings first: what they are bound to may be removed with them.
-        let (bindings, others): (Vec<_>, Vec<_>) =
+        let (unbound, others): (Vec<_>, Vec<_>) =
             removals.into_iter().partition(|name| name.kind == ResourceKind::PolicyBinding);
         let mut rows = bindings::RowChanges::default();
-        for name in &bindings {
+        for name in &unbound {
             self.remove_binding(&mut rows, &Id::new(&name.id));
         }
         others.iter().for_each(|name| self.remove(name));
 
         // Then what nothing has to be known for, then what refers to it, bindings last.
         self.drop_directory_names(&upserts);
+        let count = upserts.len();
         let (mut targets, mut policies, mut stages, mut bindings) = (vec![], vec![], vec![], vec![]);
-        for (index, upsert) in upserts {
+        for (index, upsert) in upserts.into_iter().enumerate().filter(|(index, _)| !is_double(*index)) {
             match upsert {
                 Upsert::Group(group) => self.upsert_group(index, *group),
                 Upsert::User(user) => self.upsert_user(index, *user),
@@ -268,35 +303,25 @@ impl<'a> Draft<'a> {
         self.upsert_stages(stages);
         self.upsert_policies(policies);
         self.upsert_targets(targets);
-        let named: HashSet<Id> = bindings.iter().map(|(_, binding)| binding.id.clone()).collect();
+        rows.expect(bindings.len() + bytes.len());
         for (index, binding) in bindings {
-            self.upsert_binding(&mut rows, Some(index), binding);
+            self.upsert_binding(&mut rows, Some(index), binding, None);
         }
-        self.resolve_anew(&mut rows, &named);
+        for (index, sent) in bytes.into_iter().enumerate().filter(|(index, _)| !is_double(count + index)) {
+            self.account.count(ResourceKind::PolicyBinding, &sent);
+            if let Some(binding) = read.and_then(|read| read(&sent)) {
+                self.upsert_binding(&mut rows, Some(count + index), binding, Some(&sent));
+            }
+        }
+        self.resolve_anew(&mut rows);
+        let rows = rows.sorted(&mut self.next.bindings);
         self.account_rows(&rows);
         self.rewrite_rows(rows);
         self.check_gone();
     }
 
-    /// The upserts with their indices; a resource that stands twice is a problem.
-    fn without_doubles(&mut self, upserts: Vec<Upsert>) -> Vec<(usize, Upsert)> {
-        let mut first: HashMap<(ResourceKind, Id), usize> = HashMap::with_capacity(upserts.len());
-        let mut kept = Vec::with_capacity(upserts.len());
-        for (index, upsert) in upserts.into_iter().enumerate() {
-            match first.insert((upsert.kind(), upsert.id().clone()), index) {
-                None => kept.push((index, upsert)),
-                Some(_) => {
-                    let message =
-                        "there are two of this id; remove one, or give them different ids".to_owned();
-                    self.problem(index, &upsert.name(), "id", message);
-                }
-            }
-        }
-        kept
-    }
-
     /// Everything that the upserts of a replacement do not name.
-    fn not_named(&self, named: &HashSet<(ResourceKind, &Id)>, replace: &Replace) -> Vec<ResourceName> {
+    fn not_named(&self, replace: &Replace, is_named: impl Fn(Name<'_>) -> bool) -> Vec<ResourceName> {
         let next = &self.next;
         let targets = next.targets.values().map(|e| (ResourceKind::Target(e.target.kind()), &e.target.id));
         let rows = next.targets.values().flat_map(|e| e.rows.iter());
@@ -313,7 +338,7 @@ impl<'a> Draft<'a> {
             .chain(users)
             .chain(groups)
             .chain(scores)
-            .filter(|name| replace.takes(name.0) && !named.contains(name))
+            .filter(|name| replace.takes(name.0) && !is_named(*name))
             .map(|(kind, id)| ResourceName { kind, id: id.to_string().into() })
             .collect()
     }
@@ -418,8 +443,4 @@ impl<'a> Draft<'a> {
         let difference = self.account.difference();
         Ok((Some((self.next, self.touched.into_iter().collect())), changed, difference))
     }
-}
-
-fn names_of(upserts: &[(usize, Upsert)]) -> HashSet<(ResourceKind, &Id)> {
-    upserts.iter().map(|(_, upsert)| (upsert.kind(), upsert.id())).collect()
 }

@@ -40,6 +40,11 @@ impl<T: Clone> Slots<T> {
         }
     }
 
+    /// What is in a slot, to be changed.
+    pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
+        self.items.get_mut(key as usize)?.as_mut()
+    }
+
     /// Empties a slot. Its number is not given out again before [`Slots::release`].
     pub(super) fn remove(&mut self, key: u32) -> Option<T> {
         self.items.get_mut(key as usize)?.take()
@@ -68,7 +73,8 @@ pub(super) struct NameIndex {
 }
 
 impl NameIndex {
-    fn hash(&self, name: &(impl Hash + ?Sized)) -> u64 {
+    /// What is kept of a name.
+    pub(super) fn hash(&self, name: &(impl Hash + ?Sized)) -> u64 {
         self.hasher.hash_one(name)
     }
 
@@ -81,6 +87,15 @@ impl NameIndex {
     pub(super) fn insert(&mut self, name: &(impl Hash + ?Sized), key: u32) {
         let hash = self.hash(name);
         self.entries.insert((hash, key));
+    }
+
+    /// Adds many at once: names by their hashes.
+    pub(super) fn insert_all(&mut self, mut hashes: Vec<(u64, u32)>) {
+        // Neighbours find their places in the processor's cache.
+        hashes.sort_unstable();
+        for entry in hashes {
+            self.entries.insert(entry);
+        }
     }
 
     pub(super) fn remove(&mut self, name: &(impl Hash + ?Sized), key: u32) {

@@ -2,12 +2,14 @@
 //!
 //! Must not know: where the update came from.
 
+mod sent;
+
+pub use sent::{Sent, apply_sent, merge, take_away};
+
 use super::convert;
-use crate::model::{Group, Problem, ResourceKind, ResourceName, User, Version};
+use crate::model::{Problem, ResourceName};
 use crate::proto::v1;
 use crate::store::{Change, Changed, Difference, Replace, Store, Upsert};
-use bytes::Bytes;
-use prost::Message as _;
 use std::collections::HashSet;
 
 /// The most problems that are reported at once; more would help nobody.
@@ -56,132 +58,6 @@ pub fn apply_recorded(store: &Store, update: Update) -> Result<(Applied, Differe
         return store.update_recorded(change).map_err(shorten);
     }
     Err(shorten(with_references(store, upserts, removals, replace, problems)))
-}
-
-/// A change as it was sent.
-#[derive(Clone, Debug, Default)]
-pub struct Sent {
-    /// Serialized resources to add or to replace.
-    pub upserts: Vec<Bytes>,
-    /// Resources to remove. One that is not there is no error.
-    pub removals: Vec<ResourceName>,
-    /// What goes that is not named.
-    pub replace: Replace,
-    /// Where the configuration stands afterwards. Absent: one revision further, if anything changed.
-    pub version: Option<Version>,
-    /// What everything has to sum up to afterwards. Absent: it is not checked.
-    pub expected: Option<u128>,
-}
-
-/// Validates what was sent and puts it into force. The very bytes are what is handed on.
-///
-/// # Errors
-/// As [`apply`].
-pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
-    let Sent { upserts: bytes, removals, replace, version, expected } = sent;
-    let mut upserts = Vec::with_capacity(bytes.len());
-    let mut problems = Vec::new();
-    for (index, bytes) in bytes.iter().enumerate() {
-        match v1::Resource::decode(&**bytes) {
-            Ok(resource) => match convert::upsert(index, resource) {
-                Ok(upsert) => upserts.push((index, upsert)),
-                Err(wrong) => problems.extend(wrong),
-            },
-            Err(error) => {
-                let message = format!("is no serialized resource: {error}; send bindery.v1.Resource");
-                let (resource, missing) = (None, None);
-                problems.push(Problem { index: Some(index), resource, field: "".into(), message, missing });
-            }
-        }
-    }
-    if !problems.is_empty() {
-        return Err(shorten(with_references(store, upserts, removals, replace, problems)));
-    }
-    let upserts = upserts.into_iter().map(|(_, upsert)| upsert).collect();
-    store
-        .update_recorded(Change { upserts, removals, replace, sent: bytes, version, expected })
-        .map_err(shorten)
-}
-
-/// Several changes of one, each upon the one before, as one: what a later one names counts there only.
-pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
-    if upon.is_empty() {
-        return first;
-    }
-    let mut all = first;
-    for later in upon {
-        let mut named: HashSet<ResourceName> = later.removals.iter().cloned().collect();
-        named.extend(later.upserts.iter().filter_map(|bytes| convert::name_of(bytes)));
-        // What cannot be read has no name; it stays, and is refused as what it is.
-        all.upserts.retain(|bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name)));
-        all.removals.retain(|name| !named.contains(name));
-        all.upserts.extend(later.upserts);
-        // A snapshot removes what it does not name by itself.
-        if all.replace == Replace::Nothing {
-            all.removals.extend(later.removals);
-        } else if let Replace::Kinds(kinds) = &all.replace {
-            all.removals.extend(later.removals.into_iter().filter(|name| !kinds.contains(&name.kind)));
-        }
-        (all.version, all.expected) = (later.version, later.expected);
-    }
-    all
-}
-
-/// Takes away at once what a change takes away from users and groups, while the rest of it has to wait for what it stands
-/// on: groups that somebody is no longer in, superusers and active users who are none any more. Nothing is given, so
-/// nobody sees a mixture of two revisions that allows what neither did. So a group stays, too, that leads to one with a
-/// negated binding: whoever is not in it may pass. The version stays. Gives what was touched.
-///
-/// # Errors
-/// What is wrong with it; then nothing was taken away.
-pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Problem>> {
-    let snapshot = store.load();
-    let negated = snapshot.negated();
-    let mut upserts = Vec::new();
-    let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
-    for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
-        match upsert {
-            Upsert::User(new) => {
-                let Some(old) = snapshot.user_with_id(&new.id.to_string()) else { continue };
-                let mut less = User::clone(old);
-                less.groups.retain(|group| new.groups.contains(group) || negated.is_reached_by(group));
-                less.is_active &= new.is_active;
-                upserts.push(Upsert::User(Box::new(less)));
-            }
-            Upsert::Group(new) => {
-                let Some(old) = snapshot.group_with_id(&new.id.to_string()) else { continue };
-                let mut less = Group::clone(old);
-                less.parents.retain(|parent| new.parents.contains(parent) || negated.is_reached_by(parent));
-                less.is_superuser &= new.is_superuser;
-                upserts.push(Upsert::Group(Box::new(less)));
-            }
-            _ => {}
-        }
-    }
-    for name in &sent.removals {
-        match name.kind {
-            // One who is not known is taken at a token's word, so a user who goes stays until then, with nothing.
-            ResourceKind::User => {
-                let Some(old) = snapshot.user_with_id(&name.id) else { continue };
-                let mut less = User { is_active: false, ..User::clone(old) };
-                less.groups.retain(|group| negated.is_reached_by(group));
-                upserts.push(Upsert::User(Box::new(less)));
-            }
-            ResourceKind::Group => {
-                let Some(old) = snapshot.group_with_id(&name.id) else { continue };
-                let mut less = Group { is_superuser: false, ..Group::clone(old) };
-                less.parents.retain(|parent| negated.is_reached_by(parent));
-                upserts.push(Upsert::Group(Box::new(less)));
-            }
-            _ => {}
-        }
-    }
-    if upserts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let touched = upserts.iter().map(Upsert::name).collect();
-    store.update(Change { upserts, version: Some(snapshot.version()), ..Change::default() })?;
-    Ok(touched)
 }
 
 type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);
@@ -244,7 +120,7 @@ fn shorten(mut problems: Vec<Problem>) -> Vec<Problem> {
 mod tests {
     use super::*;
     use crate::decision::{Outcome, decide};
-    use crate::model::{Context, Decision, Explain, Question, Scope, Subject, Timestamp};
+    use crate::model::{Context, Decision, Explain, Question, ResourceKind, Scope, Subject, Timestamp};
     use crate::store::Settings;
     use v1::resource::Resource as R;
 

@@ -2,11 +2,12 @@
 //!
 //! Must not know: how a resource is put into the snapshot.
 
-use super::bindings::RowChanges;
+use super::bindings::{RowChange, Sorted};
 use super::{Draft, Replace, Upsert};
 use crate::decision::{Row, TargetKey};
-use crate::model::{Digest, Id, ResourceKind, ResourceName, Sum};
+use crate::model::{Id, ResourceKind, ResourceName, Sum};
 use crate::proto::resource::hash;
+use crate::store::TargetEntry;
 use crate::store::snapshot::{Node, Snapshot};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -40,21 +41,33 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// What a change says: `sent` has what the upserts were made from; empty where they are at home here.
     pub(super) fn take(&mut self, upserts: &[Upsert], sent: Vec<Bytes>, replace: &Replace) {
         // Nothing at all was sent as it is, too.
-        if !sent.is_empty() || upserts.is_empty() {
-            let mut sums = Digest::default();
-            for (upsert, sent) in upserts.iter().zip(&sent).filter(|(upsert, _)| replace.takes(upsert.kind()))
-            {
-                sums.set(upsert.kind(), sums.of(upsert.kind()).plus(hash(sent)));
-            }
+        if sent.len() == upserts.len() {
             let replaced = ResourceKind::ALL.into_iter().filter(|kind| replace.takes(*kind));
-            self.counted = replaced.map(|kind| (kind, sums.of(kind))).collect();
+            self.counted = replaced.map(|kind| (kind, Sum::default())).collect();
+            for (upsert, sent) in upserts.iter().zip(&sent) {
+                self.count(upsert.kind(), sent);
+            }
         }
         for upsert in upserts.iter().filter(|upsert| upsert.kind() != ResourceKind::PolicyBinding) {
             self.touched.insert((upsert.kind(), upsert.id().clone()));
         }
         self.sent = upserts.iter().zip(sent).map(|(it, sent)| ((it.kind(), it.id().clone()), sent)).collect();
+    }
+
+    /// Counts what was sent, where its kind is replaced as a whole.
+    pub(super) fn count(&mut self, kind: ResourceKind, sent: &[u8]) {
+        if let Some((_, sum)) = self.counted.iter_mut().find(|(counted, _)| *counted == kind) {
+            *sum = sum.plus(hash(sent));
+        }
+    }
+
+    /// A binding has to be kept as it was sent.
+    pub(super) fn is_odd(&mut self, id: &Id, sent: &[u8]) {
+        // A copy, since what came is a part of something larger.
+        self.sent.insert((ResourceKind::PolicyBinding, id.clone()), Bytes::copy_from_slice(sent));
     }
 
     /// What came and went.
@@ -145,12 +158,13 @@ impl Draft<'_> {
     }
 
     /// Enters bindings, before their rows are written.
-    pub(super) fn account_rows(&mut self, changes: &RowChanges) {
+    pub(super) fn account_rows(&mut self, changes: &Sorted) {
         const KIND: ResourceKind = ResourceKind::PolicyBinding;
         // First what went, since one that moved to another target is among both.
-        for (key, changed) in &changes.rows {
-            let Some(entry) = self.base.target(*key) else { continue };
-            for row in entry.rows.iter().filter(|row| changed.get(&row.id) == Some(&None)) {
+        for (key, group) in changes.groups() {
+            let Some(entry) = self.base.target(key) else { continue };
+            let removed = group.iter().filter(|(_, change)| matches!(change, RowChange::Removed(_)));
+            for row in rows_of(entry, removed.map(|(_, change)| change.id())).into_iter().flatten() {
                 let old = self.base.held_row(entry, row);
                 self.enter(KIND, &row.id, Some(&old), None);
                 self.next.odd.remove(&(KIND, row.id.clone()));
@@ -172,14 +186,20 @@ impl Draft<'_> {
                 self.next.odd.remove(&(KIND, row.id.clone()));
             }
         }
-        for (key, changed) in &changes.rows {
-            let Some(entry) = self.next.target(*key).cloned() else { continue };
-            let base = self.base.target(*key);
-            let rows = base.iter().flat_map(|base| base.rows.iter().map(|row| (&row.id, row)));
-            let rows: HashMap<&Id, &Row> = rows.collect();
-            for row in changed.values().flatten() {
-                let before = rows.get(&row.id);
-                if before.is_some_and(|old| self.is_same(*key, old, changed)) {
+        let counted = self.account.counted.iter().any(|(kind, _)| *kind == KIND);
+        for (key, group) in changes.groups() {
+            let Some(entry) = self.next.target(key).cloned() else { continue };
+            let base = self.base.target(key);
+            let puts = || group.iter().filter_map(|(_, change)| change.row());
+            let before = base.map(|base| rows_of(base, puts().map(|row| &row.id))).unwrap_or_default();
+            for (row, before) in puts().zip(before.into_iter().chain(std::iter::repeat(None))) {
+                let is_odd = self.is_odd(&row.id);
+                if !is_odd && before == Some(row) && !self.is_called_differently(key) {
+                    continue;
+                }
+                if !is_odd && before.is_none() && counted && !self.account.recorded {
+                    // New, plain, and summed up already.
+                    self.account.differs = true;
                     continue;
                 }
                 let old = base.zip(before).map(|(base, old)| self.base.held_row(base, old));
@@ -190,13 +210,27 @@ impl Draft<'_> {
         }
     }
 
-    /// Whether a binding is surely held as before, so that it need not be looked at.
-    fn is_same(&self, key: TargetKey, old: &Row, changed: &HashMap<Id, Option<Row>>) -> bool {
-        let name = (ResourceKind::PolicyBinding, old.id.clone());
-        changed.get(&old.id).is_some_and(|new| new.as_ref() == Some(old))
-            && !self.renamed.contains(&key)
-            && self.renamed_policies.is_empty()
-            && !self.account.sent.contains_key(&name)
-            && !self.base.odd.contains_key(&name)
+    /// Whether a binding is, or was, kept as it was sent.
+    fn is_odd(&self, id: &Id) -> bool {
+        if self.account.sent.is_empty() && self.base.odd.is_empty() {
+            return false;
+        }
+        let name = (ResourceKind::PolicyBinding, id.clone());
+        self.account.sent.contains_key(&name) || self.base.odd.contains_key(&name)
     }
+
+    /// Whether what the bindings of a target refer to may have another name than before.
+    fn is_called_differently(&self, key: TargetKey) -> bool {
+        self.renamed.contains(&key) || !self.renamed_policies.is_empty()
+    }
+}
+
+/// The rows of a target that have these ids, in their order.
+fn rows_of<'a>(entry: &'a TargetEntry, ids: impl Iterator<Item = &'a Id> + Clone) -> Vec<Option<&'a Row>> {
+    // Many of many are looked up, a few are looked for.
+    if entry.rows.len() * ids.clone().count() < 1_024 {
+        return ids.map(|id| entry.rows.iter().find(|row| row.id == *id)).collect();
+    }
+    let rows: HashMap<&Id, &Row> = entry.rows.iter().map(|row| (&row.id, row)).collect();
+    ids.map(|id| rows.get(id).copied()).collect()
 }

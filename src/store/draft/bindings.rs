@@ -8,24 +8,74 @@ use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName
 use crate::store::TargetEntry;
 use crate::store::atoms::{group_name, user_name};
 use crate::store::content::{is_policy_by_id, is_target_by_id};
+use crate::store::index::NameIndex;
 use crate::store::snapshot::Node;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// For each target, the rows that are new, changed or (nothing) removed.
+/// Changes to the rows of targets, as they come.
 #[derive(Default)]
 pub(super) struct RowChanges {
-    pub(super) rows: HashMap<TargetKey, HashMap<Id, Option<Row>>>,
+    /// Each binding at most once for a target: a million of these is much of what a large change takes.
+    log: Vec<(TargetKey, RowChange)>,
+    /// What has to be added to the index of bindings, which is far faster in order.
+    index: Vec<(u64, u32)>,
     /// The bindings of targets with many, so that finding one of them does not go through all each time.
     ids: HashMap<TargetKey, HashSet<Id>>,
+}
+
+/// What becomes of a row.
+pub(super) enum RowChange {
+    /// It goes.
+    Removed(Id),
+    /// It is new, or may be another one.
+    Put(Row),
+}
+
+impl RowChange {
+    pub(super) const fn id(&self) -> &Id {
+        match self {
+            Self::Removed(id) | Self::Put(Row { id, .. }) => id,
+        }
+    }
+
+    pub(super) const fn row(&self) -> Option<&Row> {
+        match self {
+            Self::Removed(_) => None,
+            Self::Put(row) => Some(row),
+        }
+    }
+}
+
+/// All changes to rows, by target and id.
+pub(super) struct Sorted(Vec<(TargetKey, RowChange)>);
+
+impl Sorted {
+    /// The changes of each target.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (TargetKey, &[(TargetKey, RowChange)])> {
+        let groups = self.0.chunk_by(|(a, _), (b, _)| a == b);
+        groups.filter_map(|group| Some((group.first()?.0, group)))
+    }
 }
 
 /// From this many bindings on, those of a target are looked up in a set.
 const MANY: usize = 32;
 
 impl RowChanges {
-    fn set(&mut self, target: TargetKey, id: Id, row: Option<Row>) {
-        self.rows.entry(target).or_default().insert(id, row);
+    /// So many changes are to come.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.log.reserve(count);
+    }
+
+    fn remove(&mut self, target: TargetKey, id: Id) {
+        self.log.push((target, RowChange::Removed(id)));
+    }
+
+    /// All changes in order; the index of bindings is complete then.
+    pub(super) fn sorted(mut self, bindings: &mut NameIndex) -> Sorted {
+        bindings.insert_all(self.index);
+        self.log.sort_by(|(a, one), (b, other)| (a, one.id()).cmp(&(b, other.id())));
+        Sorted(self.log)
     }
 
     fn has(&mut self, target: &TargetEntry, id: &Id) -> bool {
@@ -48,7 +98,7 @@ impl Draft<'_> {
     pub(super) fn remove_binding(&mut self, rows: &mut RowChanges, id: &Id) {
         if let Some(target) = self.bound_to(rows, id) {
             self.next.bindings.remove(id, target.0);
-            rows.set(target, id.clone(), None);
+            rows.remove(target, id.clone());
             self.removed += 1;
         }
     }
@@ -58,6 +108,7 @@ impl Draft<'_> {
         rows: &mut RowChanges,
         index: Option<usize>,
         binding: PolicyBinding,
+        sent: Option<&[u8]>,
     ) {
         // Only for what is wrong: most of a million are not.
         let name = || ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
@@ -99,20 +150,21 @@ impl Draft<'_> {
             binding.dry_run,
             binding.timeout,
         );
-        let target_by_id =
-            self.next.target(target).is_some_and(|entry| is_target_by_id(&binding.target, entry));
-        let switches = switches.referring(target_by_id, policy_by_id);
-        let row = Row::new(binding.id.clone(), subject, binding.order, switches, binding.expires);
-        match self.bound_to(rows, &binding.id) {
-            Some(before) if before == target => {}
-            Some(before) => {
-                self.next.bindings.remove(&binding.id, before.0);
-                rows.set(before, binding.id.clone(), None);
-                self.next.bindings.insert(&binding.id, target.0);
-            }
-            None => self.next.bindings.insert(&binding.id, target.0),
+        let Some(entry) = self.next.target(target) else { return };
+        let switches = switches.referring(is_target_by_id(&binding.target, entry), policy_by_id);
+        let row = Row::new(binding.id, subject, binding.order, switches, binding.expires);
+        if let Some(sent) = sent.filter(|sent| self.next.plain_row(entry, &row) != **sent) {
+            self.account.is_odd(&row.id, sent);
         }
-        rows.set(target, binding.id, Some(row));
+        let before = self.bound_to(rows, &row.id);
+        if before != Some(target) {
+            if let Some(before) = before {
+                self.next.bindings.remove(&row.id, before.0);
+                rows.remove(before, row.id.clone());
+            }
+            rows.index.push((self.next.bindings.hash(&row.id), target.0));
+        }
+        rows.log.push((target, RowChange::Put(row)));
     }
 
     fn mention(&mut self, name: crate::store::atoms::Name<'_>) -> crate::decision::Atom {
@@ -129,8 +181,14 @@ impl Draft<'_> {
 
     /// Looks up anew what refers to something whose names changed, so that what refers to what follows from the names
     /// alone, and not from what was called so before.
-    pub(super) fn resolve_anew(&mut self, rows: &mut RowChanges, named: &HashSet<Id>) {
+    pub(super) fn resolve_anew(&mut self, rows: &mut RowChanges) {
+        if self.renamed.is_empty() && self.renamed_policies.is_empty() {
+            return;
+        }
         let base = self.base;
+        // What the change names itself, it has looked up already.
+        let changed: HashSet<(TargetKey, Id)> =
+            rows.log.iter().map(|(key, change)| (*key, change.id().clone())).collect();
         let mut seen = HashSet::new();
         let renamed: Vec<TargetKey> = self.renamed.iter().copied().collect();
         let policies: Vec<u32> = self.renamed_policies.iter().copied().collect();
@@ -146,45 +204,60 @@ impl Draft<'_> {
             let Some(entry) = base.target(key) else { continue };
             for row in entry.rows.iter() {
                 let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
-                let is_removed = rows.rows.get(&key).is_some_and(|rows| rows.contains_key(&row.id));
-                if (by_policy || self.renamed.contains(&key)) && !is_removed && !named.contains(&row.id) {
+                if (by_policy || self.renamed.contains(&key)) && !changed.contains(&(key, row.id.clone())) {
                     self.account.keep_as_sent(base, &row.id);
-                    self.upsert_binding(rows, None, base.binding_of(entry, row));
+                    self.upsert_binding(rows, None, base.binding_of(entry, row), None);
                 }
             }
         }
     }
 
     /// Writes the gathered rows of each target, in the order of evaluation.
-    pub(super) fn rewrite_rows(&mut self, changes: RowChanges) {
-        for (key, mut changed) in changes.rows {
-            let Some(old) = self.next.target(key).cloned() else {
-                // The target is removed together with these bindings.
-                continue;
-            };
-            let mut rows = Vec::with_capacity(old.rows.len() + changed.len());
+    pub(super) fn rewrite_rows(&mut self, changes: Sorted) {
+        let mut changes = changes.0.into_iter().peekable();
+        let mut changed: Vec<Option<RowChange>> = Vec::new();
+        while let Some((key, first)) = changes.next() {
+            changed.clear();
+            changed.push(Some(first));
+            while let Some((_, next)) = changes.next_if(|(other, _)| *other == key) {
+                changed.push(Some(next));
+            }
+            // Where it is gone, the target is removed together with these bindings.
+            let Some(old) = self.next.target(key).map(|entry| Arc::clone(&entry.rows)) else { continue };
+            let mut rows = Vec::with_capacity(old.len() + changed.len());
             let (mut upserted, mut removed) = (0, false);
-            for row in old.rows.iter() {
-                match changed.remove(&row.id) {
+            // In the order of ids, since emptied places keep no id, positions are found first.
+            let ids: Vec<Id> = changed.iter().flatten().map(|change| change.id().clone()).collect();
+            for row in old.iter() {
+                let place = ids.binary_search(&row.id).ok().and_then(|place| changed.get_mut(place));
+                match place.and_then(Option::take) {
                     None => rows.push(row.clone()),
-                    Some(replacement) => {
+                    Some(RowChange::Put(new)) => {
                         self.forget(row.subject);
-                        upserted += usize::from(replacement.as_ref().is_some_and(|new| new != row));
-                        removed |= replacement.is_none();
-                        rows.extend(replacement);
+                        upserted += usize::from(new != *row);
+                        rows.push(new);
+                    }
+                    Some(RowChange::Removed(_)) => {
+                        self.forget(row.subject);
+                        removed = true;
                     }
                 }
             }
             let before = rows.len();
-            rows.extend(changed.into_values().flatten());
+            rows.extend(changed.drain(..).flatten().filter_map(|change| match change {
+                RowChange::Put(row) => Some(row),
+                RowChange::Removed(_) => None,
+            }));
             upserted += rows.len() - before;
             if upserted == 0 && !removed {
                 continue;
             }
             self.upserted += upserted;
             rows.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
-            self.refer_to_policies(key, &old.rows, &rows);
-            self.next.targets.set(key.0, Arc::new(TargetEntry { rows: rows.into(), ..(*old).clone() }));
+            self.refer_to_policies(key, &old, &rows);
+            if let Some(entry) = self.next.targets.get_mut(key.0) {
+                Arc::make_mut(entry).rows = rows.into();
+            }
             self.touched.insert(key);
         }
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 impl Draft<'_> {
     /// All old names go before any new one comes, so that users and groups may swap names.
-    pub(super) fn drop_directory_names(&mut self, upserts: &[(usize, Upsert)]) {
-        for (_, upsert) in upserts {
+    pub(super) fn drop_directory_names(&mut self, upserts: &[Upsert]) {
+        for upsert in upserts {
             let directory = &mut self.next.directory;
             match upsert {
                 Upsert::User(user) => {

@@ -1,0 +1,171 @@
+//! Changes as they were sent: put into force with the very bytes that are handed on, put together, and taken ahead of
+//! their turn where they take access away.
+//!
+//! Must not know: streams.
+
+use super::super::convert;
+use super::{Applied, shorten, with_references};
+use crate::model::{Group, PolicyBinding, Problem, ResourceKind, ResourceName, User, Version};
+use crate::proto::v1;
+use crate::store::{Change, Difference, Replace, Serialized, Store, Upsert};
+use bytes::Bytes;
+use prost::Message as _;
+use std::collections::HashSet;
+
+/// A change as it was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    /// Serialized resources to add or to replace.
+    pub upserts: Vec<Bytes>,
+    /// Resources to remove. One that is not there is no error.
+    pub removals: Vec<ResourceName>,
+    /// What goes that is not named.
+    pub replace: Replace,
+    /// Where the configuration stands afterwards. Absent: one revision further, if anything changed.
+    pub version: Option<Version>,
+    /// What everything has to sum up to afterwards. Absent: it is not checked.
+    pub expected: Option<u128>,
+}
+
+/// Validates what was sent and puts it into force. The very bytes are what is handed on.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
+    let Sent { upserts: mut bytes, removals, replace, version, expected } = sent;
+    let mut upserts = Vec::new();
+    let (mut ids, mut places) = (Vec::new(), Vec::new());
+    let mut problems = Vec::new();
+    let mut place = 0;
+    // Bindings stay: they are most of a large change, so each is read once more when it is its turn.
+    let others: Vec<Bytes> = bytes
+        .extract_if(.., |bytes| {
+            let index = place;
+            place += 1;
+            match read(index, bytes) {
+                Ok(Upsert::Binding(binding)) => {
+                    ids.push(binding.id);
+                    places.push(index);
+                    return false;
+                }
+                Ok(upsert) => upserts.push((index, upsert)),
+                Err(wrong) => problems.extend(wrong),
+            }
+            true
+        })
+        .collect();
+    if !problems.is_empty() {
+        let bindings =
+            bytes.iter().zip(places).filter_map(|(it, index)| Some((index, read(index, it).ok()?)));
+        upserts.extend(bindings);
+        upserts.sort_by_key(|(index, _)| *index);
+        return Err(shorten(with_references(store, upserts, removals, replace, problems)));
+    }
+    let (mut indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
+    indices.append(&mut places);
+    let bindings = Serialized { bytes, ids, read: Some(read_binding) };
+    let change = Change { upserts, bindings, removals, replace, sent: others, version, expected };
+    store.update_recorded(change).map_err(|mut problems| {
+        for problem in &mut problems {
+            problem.index = problem.index.and_then(|index| indices.get(index).copied());
+        }
+        problems.sort_by_key(|problem| problem.index);
+        shorten(problems)
+    })
+}
+
+fn read(index: usize, bytes: &Bytes) -> Result<Upsert, Vec<Problem>> {
+    let resource = v1::Resource::decode(&**bytes).map_err(|error| {
+        let message = format!("is no serialized resource: {error}; send bindery.v1.Resource");
+        vec![Problem { index: Some(index), resource: None, field: "".into(), message, missing: None }]
+    })?;
+    convert::upsert(index, resource)
+}
+
+fn read_binding(bytes: &Bytes) -> Option<PolicyBinding> {
+    match read(0, bytes) {
+        Ok(Upsert::Binding(binding)) => Some(binding),
+        _ => None,
+    }
+}
+
+/// Several changes of one, each upon the one before, as one: what a later one names counts there only.
+pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
+    if upon.is_empty() {
+        return first;
+    }
+    let mut all = first;
+    for later in upon {
+        let mut named: HashSet<ResourceName> = later.removals.iter().cloned().collect();
+        named.extend(later.upserts.iter().filter_map(|bytes| convert::name_of(bytes)));
+        // What cannot be read has no name; it stays, and is refused as what it is.
+        all.upserts.retain(|bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name)));
+        all.removals.retain(|name| !named.contains(name));
+        all.upserts.extend(later.upserts);
+        // A snapshot removes what it does not name by itself.
+        if all.replace == Replace::Nothing {
+            all.removals.extend(later.removals);
+        } else if let Replace::Kinds(kinds) = &all.replace {
+            all.removals.extend(later.removals.into_iter().filter(|name| !kinds.contains(&name.kind)));
+        }
+        (all.version, all.expected) = (later.version, later.expected);
+    }
+    all
+}
+
+/// Takes away at once what a change takes away from users and groups, while the rest of it has to wait for what it stands
+/// on: groups that somebody is no longer in, superusers and active users who are none any more. Nothing is given, so
+/// nobody sees a mixture of two revisions that allows what neither did. So a group stays, too, that leads to one with a
+/// negated binding: whoever is not in it may pass. The version stays. Gives what was touched.
+///
+/// # Errors
+/// What is wrong with it; then nothing was taken away.
+pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Problem>> {
+    let snapshot = store.load();
+    let negated = snapshot.negated();
+    let mut upserts = Vec::new();
+    let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
+    for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
+        match upsert {
+            Upsert::User(new) => {
+                let Some(old) = snapshot.user_with_id(&new.id.to_string()) else { continue };
+                let mut less = User::clone(old);
+                less.groups.retain(|group| new.groups.contains(group) || negated.is_reached_by(group));
+                less.is_active &= new.is_active;
+                upserts.push(Upsert::User(Box::new(less)));
+            }
+            Upsert::Group(new) => {
+                let Some(old) = snapshot.group_with_id(&new.id.to_string()) else { continue };
+                let mut less = Group::clone(old);
+                less.parents.retain(|parent| new.parents.contains(parent) || negated.is_reached_by(parent));
+                less.is_superuser &= new.is_superuser;
+                upserts.push(Upsert::Group(Box::new(less)));
+            }
+            _ => {}
+        }
+    }
+    for name in &sent.removals {
+        match name.kind {
+            // One who is not known is taken at a token's word, so a user who goes stays until then, with nothing.
+            ResourceKind::User => {
+                let Some(old) = snapshot.user_with_id(&name.id) else { continue };
+                let mut less = User { is_active: false, ..User::clone(old) };
+                less.groups.retain(|group| negated.is_reached_by(group));
+                upserts.push(Upsert::User(Box::new(less)));
+            }
+            ResourceKind::Group => {
+                let Some(old) = snapshot.group_with_id(&name.id) else { continue };
+                let mut less = Group { is_superuser: false, ..Group::clone(old) };
+                less.parents.retain(|parent| negated.is_reached_by(parent));
+                upserts.push(Upsert::Group(Box::new(less)));
+            }
+            _ => {}
+        }
+    }
+    if upserts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let touched = upserts.iter().map(Upsert::name).collect();
+    store.update(Change { upserts, version: Some(snapshot.version()), ..Change::default() })?;
+    Ok(touched)
+}
