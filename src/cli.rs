@@ -2,16 +2,21 @@
 //!
 //! Must not know: how a command does its work.
 
+mod address;
 mod check;
 mod convert;
+mod diff;
 mod evaluators;
 pub(crate) mod output;
 mod policies;
 mod policy;
+mod push;
 pub mod serve;
 mod sources;
+mod status;
 mod test;
 mod validate;
+mod watch;
 
 use crate::config::{self, ServeArgs};
 use crate::evaluators::python::worker_main;
@@ -51,6 +56,7 @@ Examples:
   bindery check application/grafana --user ada
   bindery test tests/*.yaml
   bindery convert blueprints/ > bundle.yaml
+  bindery push config/ --to 127.0.0.1:9192
 
 `bindery COMMAND --help` says more about a command.")]
 pub struct Cli {
@@ -75,6 +81,14 @@ enum Command {
     Test(test::TestArgs),
     /// Turn authentik blueprints into one bundle
     Convert(convert::ConvertArgs),
+    /// Bring a server to what files say, and show what that changes
+    Push(Box<push::PushArgs>),
+    /// Say what a server holds, and how it is
+    Status(status::StatusArgs),
+    /// Show every change of a server's configuration as it comes
+    Watch(watch::WatchArgs),
+    /// Compare two configurations: files, directories or servers
+    Diff(Box<diff::DiffArgs>),
     /// Try policies by themselves
     Policy(Box<policy::PolicyCommand>),
     /// Run programs in Python for a server, over standard input and output
@@ -122,6 +136,10 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Test(args) => test::run(&args, screen),
         Command::Convert(args) => convert::run(&args, screen),
         Command::Policy(command) => policy::run(*command, screen),
+        Command::Push(args) => push::run(&args, screen),
+        Command::Status(args) => status::run(&args, screen),
+        Command::Watch(args) => watch::run(&args, screen),
+        Command::Diff(args) => diff::run(&args, screen),
         // These have their own way above, since they write to no screen.
         Command::Serve(_) | Command::Hub(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }

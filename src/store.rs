@@ -12,6 +12,7 @@ mod hot;
 mod index;
 mod negated;
 mod on_demand;
+mod open;
 mod reputation;
 mod snapshot;
 

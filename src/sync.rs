@@ -3,10 +3,12 @@
 //! Must not know: the decision API.
 
 pub mod apply;
+mod aside;
 pub mod blueprint;
 pub mod bundle;
 mod convert;
 pub mod demand;
+pub mod diff;
 pub mod feed;
 pub mod follow;
 pub mod last_good;
@@ -14,6 +16,7 @@ pub mod ledger;
 pub mod origin;
 pub mod partial;
 pub mod protocol;
+pub mod publish;
 pub mod receive;
 #[cfg(test)]
 mod sample;

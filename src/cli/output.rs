@@ -2,6 +2,7 @@
 //!
 //! Must not know: what is written.
 
+pub(crate) mod change;
 pub(crate) mod tree;
 
 use std::fmt::Display;
@@ -54,6 +55,16 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Asks somebody at the terminal; anything but a yes is a no.
+    pub(crate) fn ask(&mut self, question: impl Display) -> bool {
+        self.flush();
+        let _ = write!(self.err, "{question}");
+        let _ = self.err.flush();
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
     /// The painter for standard output.
     pub(crate) const fn paint(&self) -> Paint {
         Paint { color: self.color }
@@ -71,7 +82,8 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn flush(&mut self) {
+    /// Writes what is held back, for whoever reads along.
+    pub(crate) fn flush(&mut self) {
         if self.failed.is_none() {
             self.failed = self.out.flush().err();
         }
@@ -93,6 +105,11 @@ impl Paint {
     /// Something bad.
     pub(crate) fn bad(self, text: &str) -> String {
         self.wrap("1;31", text)
+    }
+
+    /// Something to look at twice.
+    pub(crate) fn notable(self, text: &str) -> String {
+        self.wrap("1;33", text)
     }
 
     /// Something beside the point.

@@ -70,7 +70,7 @@ impl ResourceKind {
 }
 
 /// Names a resource in a sentence.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceName {
     /// Its kind.
     pub kind: ResourceKind,

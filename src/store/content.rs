@@ -44,8 +44,8 @@ impl Snapshot {
         self.plain(kind, id)
     }
 
-    /// A resource in its plain form.
-    pub(super) fn plain(&self, kind: ResourceKind, id: &Id) -> Option<Vec<u8>> {
+    /// A resource in its plain form: what follows from the rest and what is at its default is left out.
+    pub fn plain(&self, kind: ResourceKind, id: &Id) -> Option<Vec<u8>> {
         let text = id.to_string();
         let resource = match kind {
             ResourceKind::Target(kind) => {
@@ -122,6 +122,24 @@ impl Snapshot {
     /// Every resource as it was sent, serialized; what is referred to comes before what refers to it.
     pub fn resources(&self) -> impl Iterator<Item = (ResourceKind, Vec<u8>)> + '_ {
         ORDER.into_iter().flat_map(|kind| self.resources_of(kind).map(move |bytes| (kind, bytes)))
+    }
+
+    /// The ids of every resource of a kind, in no order.
+    pub fn ids_of(&self, kind: ResourceKind) -> Box<dyn Iterator<Item = &Id> + '_> {
+        match kind {
+            ResourceKind::Target(kind) => {
+                let targets = self.targets.values().filter(move |entry| entry.target.kind() == kind);
+                Box::new(targets.map(|entry| &entry.target.id))
+            }
+            ResourceKind::PolicyBinding => {
+                Box::new(self.targets.values().flat_map(|entry| entry.rows.iter().map(|row| &row.id)))
+            }
+            ResourceKind::Policy => Box::new(self.policies.values().map(|entry| &entry.policy.id)),
+            ResourceKind::Stage => Box::new(self.stages.values().map(|stage| &stage.id)),
+            ResourceKind::User => Box::new(self.directory.users.keys()),
+            ResourceKind::Group => Box::new(self.directory.groups.values().map(|entry| &entry.group.id)),
+            ResourceKind::ReputationScore => Box::new(self.reputation.rows.keys()),
+        }
     }
 
     /// Every resource of a kind as it was sent, serialized, in no order.

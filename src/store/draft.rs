@@ -15,7 +15,7 @@ use super::snapshot::{Node, Snapshot};
 use crate::decision::{Row, TargetKey};
 use crate::model::{
     Field, Group, Id, Policy, PolicyBinding, Problem, ReputationScore, ResourceKind, ResourceName, Stage,
-    Target, User, Version,
+    Sum, Target, User, Version,
 };
 use account::Account;
 use bytes::Bytes;
@@ -82,6 +82,8 @@ pub struct Serialized {
     pub bytes: Vec<Bytes>,
     /// Their ids.
     pub ids: Vec<Id>,
+    /// What they sum up to. Absent: it is counted where it is needed.
+    pub sum: Option<Sum>,
     /// What reads one.
     pub read: Option<fn(&Bytes) -> Option<PolicyBinding>>,
 }
@@ -119,7 +121,8 @@ pub enum Replace {
 }
 
 impl Replace {
-    fn takes(&self, kind: ResourceKind) -> bool {
+    /// Whether everything of a kind goes that is not named.
+    pub fn takes(&self, kind: ResourceKind) -> bool {
         match self {
             Self::Nothing => false,
             Self::All => true,
@@ -246,8 +249,8 @@ impl<'a> Draft<'a> {
 
     fn take(&mut self, change: Change) {
         let Change { upserts, bindings: serialized, mut removals, replace, sent, .. } = change;
-        let Serialized { bytes, ids, read } = serialized;
-        self.account.take(&upserts, sent, &replace);
+        let Serialized { bytes, ids, sum, read } = serialized;
+        self.account.take(&upserts, sent, &replace, sum);
         let names = || {
             let upserts = upserts.iter().map(|upsert| (upsert.kind(), upsert.id()));
             upserts.chain(ids.iter().map(|id| (ResourceKind::PolicyBinding, id)))
@@ -308,7 +311,9 @@ impl<'a> Draft<'a> {
             self.upsert_binding(&mut rows, Some(index), binding, None);
         }
         for (index, sent) in bytes.into_iter().enumerate().filter(|(index, _)| !is_double(count + index)) {
-            self.account.count(ResourceKind::PolicyBinding, &sent);
+            if sum.is_none() {
+                self.account.count(ResourceKind::PolicyBinding, &sent);
+            }
             if let Some(binding) = read.and_then(|read| read(&sent)) {
                 self.upsert_binding(&mut rows, Some(count + index), binding, Some(&sent));
             }
@@ -322,23 +327,10 @@ impl<'a> Draft<'a> {
 
     /// Everything that the upserts of a replacement do not name.
     fn not_named(&self, replace: &Replace, is_named: impl Fn(Name<'_>) -> bool) -> Vec<ResourceName> {
-        let next = &self.next;
-        let targets = next.targets.values().map(|e| (ResourceKind::Target(e.target.kind()), &e.target.id));
-        let rows = next.targets.values().flat_map(|e| e.rows.iter());
-        let bindings = rows.map(|row| (ResourceKind::PolicyBinding, &row.id));
-        let policies = next.policies.values().map(|e| (ResourceKind::Policy, &e.policy.id));
-        let stages = next.stages.values().map(|stage| (ResourceKind::Stage, &stage.id));
-        let users = next.directory.users.keys().map(|id| (ResourceKind::User, id));
-        let groups = next.directory.groups.values().map(|e| (ResourceKind::Group, &e.group.id));
-        let scores = next.reputation.rows.keys().map(|id| (ResourceKind::ReputationScore, id));
-        targets
-            .chain(bindings)
-            .chain(policies)
-            .chain(stages)
-            .chain(users)
-            .chain(groups)
-            .chain(scores)
-            .filter(|name| replace.takes(name.0) && !is_named(*name))
+        let kinds = ResourceKind::ALL.into_iter().filter(|kind| replace.takes(*kind));
+        kinds
+            .flat_map(|kind| self.next.ids_of(kind).map(move |id| (kind, id)))
+            .filter(|name| !is_named(*name))
             .map(|(kind, id)| ResourceName { kind, id: id.to_string().into() })
             .collect()
     }

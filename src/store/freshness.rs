@@ -76,6 +76,14 @@ impl Freshness {
         self.behind.store(true, Ordering::Release);
     }
 
+    /// The source has left, as it said that it would. If what is in force was the newest then, it is this process's own from
+    /// now on; else nobody is left to tell.
+    pub fn settle(&self) {
+        if !self.behind.load(Ordering::Acquire) {
+            self.follows.store(false, Ordering::Release);
+        }
+    }
+
     /// How current it is.
     pub fn age(&self) -> Age {
         let stale = self.behind.load(Ordering::Acquire);
@@ -123,6 +131,19 @@ mod tests {
         assert!(!fresh.age().stale && fresh.age().age.is_some());
         fresh.fall_behind();
         assert!(fresh.age().stale && fresh.age().age.is_some());
+    }
+
+    #[test]
+    fn a_source_that_leaves_leaves_what_it_brought() {
+        let fresh = Freshness::default();
+        fresh.follow();
+        fresh.settle();
+        assert!(fresh.age().stale);
+        fresh.confirm();
+        fresh.settle();
+        assert_eq!(fresh.age(), Age { stale: false, age: None });
+        fresh.follow();
+        assert!(fresh.age().stale);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Committed {
     pub changed: Changed,
     /// What is in force.
     pub snapshot: Arc<Snapshot>,
+    /// What came and went; of a first configuration, nothing is told.
+    pub difference: Arc<Difference>,
     /// Comes when the change is safe on disk, where one is kept.
     pub saved: Option<oneshot::Receiver<Result<(), String>>>,
 }
@@ -281,16 +283,18 @@ impl Ledger {
         if snapshot.version() == base.version() && snapshot.digest() == base.digest() {
             // It may be a repair of damaged memory, which must not be handed on.
             lock(&self.history).snapshot = Arc::clone(&snapshot);
-            return Committed { changed, snapshot, saved: None };
+            let difference = Arc::new(difference);
+            return Committed { changed, snapshot, difference, saved: None };
         }
         if snapshot.version().epoch != base.version().epoch {
             turn.leave(base.version());
         }
         let revokes = revokes || takes_away(&base, &difference);
+        let difference = Arc::new(difference);
         let change = Recorded {
             base: base.version(),
             version: snapshot.version(),
-            difference: Arc::new(difference),
+            difference: Arc::clone(&difference),
             total: snapshot.digest().total(),
             revokes,
         };
@@ -316,7 +320,7 @@ impl Ledger {
             }
         }
         self.newest.send_replace(snapshot.version());
-        Committed { changed, snapshot, saved }
+        Committed { changed, snapshot, difference, saved }
     }
 
     /// What somebody needs who holds this version. `total` is what that sums up to there, where it is told.

@@ -170,9 +170,9 @@ impl SyncService for SyncApi {
                 node: Some(protocol::node(&options.node)),
                 version: Some(version(snapshot.version())),
                 // Of a part, nobody knows the sum before it is chosen.
-                digest: (hello.mode() != v1::WatchMode::OnDemand).then(|| digest(snapshot.digest(), false)),
+                digest: (hello.mode() != v1::WatchMode::OnDemand).then(|| digest(snapshot.digest(), true)),
                 heartbeat: Some(protocol::duration(options.heartbeat)),
-                take_over: false,
+                ..Default::default()
             };
             drop(snapshot);
             let message = v1::source_message::Message::Hello(introduction);
@@ -246,11 +246,11 @@ async fn publish(
             Ended::Silent => Some(Status::deadline_exceeded("nothing was heard for three heartbeats; say something")),
         },
         Ok(other) = &mut publishing.displaced => {
+            ledger.store().load().freshness().fall_behind();
             Some(Status::aborted(format!("`{other}` publishes here now")))
         }
         () = stopped(stopping) => Some(going_away()),
     };
-    ledger.store().load().freshness().fall_behind();
     let reason = status.as_ref().map(|status| status.message().to_owned());
     tracing::info!(publisher = node.id, reason, "somebody publishes no more");
     status

@@ -3,6 +3,7 @@
 //! Serves a publisher's stream and a follower's alike. Must not know: who called whom.
 
 use super::apply::merge;
+use super::aside::aside;
 use super::ledger::{Committed, Ledger, NotCommitted};
 use super::protocol::{digest, errors, heartbeat_of, total_of, version, version_of};
 use super::receive::{Incoming, OutOfTurn, Receiver, Refusal, Step};
@@ -120,6 +121,8 @@ impl<'a> Sink<'a> {
         let mut recount = interval(RECOUNT);
         recount.reset();
         let mut acks = FuturesOrdered::new();
+        // Until it leaves, this is its configuration, also if the one before had left it here.
+        self.ledger.store().load().freshness().follow();
         self.compare(version_of(hello.version.as_ref()), total_of(hello.digest.as_ref()));
         let ended = loop {
             tokio::select! {
@@ -164,7 +167,11 @@ impl<'a> Sink<'a> {
                 break;
             }
         }
-        self.ledger.store().load().freshness().fall_behind();
+        let snapshot = self.ledger.store().load();
+        match ended {
+            Ended::Closed if hello.leaves => snapshot.freshness().settle(),
+            _ => snapshot.freshness().fall_behind(),
+        }
         ended
     }
 
@@ -246,7 +253,7 @@ impl<'a> Sink<'a> {
     async fn recount(&self) {
         let snapshot = self.ledger.store().load();
         let counting = Arc::clone(&snapshot);
-        let Ok(real) = tokio::task::spawn_blocking(move || counting.recount()).await else { return };
+        let Ok(real) = aside(move || counting.recount()).await else { return };
         if real == *snapshot.digest() {
             return;
         }
@@ -269,7 +276,7 @@ impl<'a> Sink<'a> {
         let ledger = Arc::clone(self.ledger);
         let work = move || ledger.commit_upon(held, merge(sent, upon), revokes);
         let result = if many {
-            match tokio::task::spawn_blocking(work).await {
+            match aside(work).await {
                 Ok(result) => result,
                 Err(error) => {
                     let message = format!("the update could not be applied: {error}");

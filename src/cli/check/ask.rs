@@ -4,6 +4,7 @@
 
 use super::Trouble;
 use crate::api::ask::{self, check};
+use crate::cli::address;
 use crate::cli::evaluators::{evaluators, places};
 use crate::cli::sources;
 use crate::config::PolicySettings;
@@ -61,21 +62,10 @@ pub(super) async fn server(address: &str, request: v1::CheckRequest) -> Result<v
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, Trouble> {
-    let wrong = |why: &str| {
-        let message = format!("server: `{address}` {why}; write http://ADDRESS:PORT or unix:PATH");
-        Trouble::question(message)
-    };
-    let text = match address.split_once(':') {
-        Some(("unix", path)) if path.trim_start_matches("//").is_empty() => {
-            return Err(wrong("names no socket"));
-        }
-        Some(("unix" | "http", _)) => address.to_owned(),
-        Some(("https", _)) => return Err(wrong("asks for encryption, which this version does not have")),
-        _ if address.contains("://") => return Err(wrong("is no address that can be asked")),
-        // ADDRESS:PORT alone.
-        _ => format!("http://{address}"),
-    };
-    Endpoint::from_shared(text).map_err(|_| wrong("is no address"))
+    let wrong = |why: String| Trouble::question(format!("server: {why}"));
+    let url = address::url(address).map_err(wrong)?;
+    Endpoint::from_shared(url)
+        .map_err(|_| wrong(format!("`{address}` is no address; write http://ADDRESS:PORT or unix:PATH")))
 }
 
 /// Nobody listens.

@@ -42,11 +42,22 @@ pub(super) struct Account {
 
 impl Account {
     /// What a change says: `sent` has what the upserts were made from; empty where they are at home here.
-    pub(super) fn take(&mut self, upserts: &[Upsert], sent: Vec<Bytes>, replace: &Replace) {
+    /// `bindings` is what bindings sum up to that follow.
+    pub(super) fn take(
+        &mut self,
+        upserts: &[Upsert],
+        sent: Vec<Bytes>,
+        replace: &Replace,
+        bindings: Option<Sum>,
+    ) {
         // Nothing at all was sent as it is, too.
         if sent.len() == upserts.len() {
             let replaced = ResourceKind::ALL.into_iter().filter(|kind| replace.takes(*kind));
             self.counted = replaced.map(|kind| (kind, Sum::default())).collect();
+            let counted = self.counted.iter_mut().find(|(kind, _)| *kind == ResourceKind::PolicyBinding);
+            if let (Some((_, sum)), Some(bindings)) = (counted, bindings) {
+                *sum = bindings;
+            }
             for (upsert, sent) in upserts.iter().zip(&sent) {
                 self.count(upsert.kind(), sent);
             }

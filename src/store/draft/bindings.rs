@@ -4,7 +4,7 @@
 
 use super::Draft;
 use crate::decision::{Row, RowSubject, Switches, TargetKey, Unresolved, View};
-use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName};
+use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName, TargetRef};
 use crate::store::TargetEntry;
 use crate::store::atoms::{group_name, user_name};
 use crate::store::content::{is_policy_by_id, is_target_by_id};
@@ -20,6 +20,8 @@ pub(super) struct RowChanges {
     log: Vec<(TargetKey, RowChange)>,
     /// What has to be added to the index of bindings, which is far faster in order.
     index: Vec<(u64, u32)>,
+    /// What the last binding was bound to.
+    last: Option<(TargetRef, TargetKey)>,
     /// The bindings of targets with many, so that finding one of them does not go through all each time.
     ids: HashMap<TargetKey, HashSet<Id>>,
 }
@@ -112,7 +114,11 @@ impl Draft<'_> {
     ) {
         // Only for what is wrong: most of a million are not.
         let name = || ResourceName { kind: ResourceKind::PolicyBinding, id: binding.id.to_string().into() };
-        let target = self.next.find(&binding.target);
+        // Those of a target mostly come one after the other.
+        let target = match &rows.last {
+            Some((last, key)) if *last == binding.target => Ok(*key),
+            _ => self.next.find(&binding.target),
+        };
         match &target {
             Ok(_) => {}
             Err(Unresolved::NotFound(missing)) => {
@@ -150,6 +156,9 @@ impl Draft<'_> {
             binding.dry_run,
             binding.timeout,
         );
+        if rows.last.as_ref().is_none_or(|(_, key)| *key != target) {
+            rows.last = Some((binding.target.clone(), target));
+        }
         let Some(entry) = self.next.target(target) else { return };
         let switches = switches.referring(is_target_by_id(&binding.target, entry), policy_by_id);
         let row = Row::new(binding.id, subject, binding.order, switches, binding.expires);

@@ -5,12 +5,18 @@
 
 use super::super::convert;
 use super::{Applied, shorten, with_references};
-use crate::model::{Group, PolicyBinding, Problem, ResourceKind, ResourceName, User, Version};
+use crate::model::{Group, Id, PolicyBinding, Problem, ResourceKind, ResourceName, Sum, User, Version};
+use crate::proto::resource::hash;
 use crate::proto::v1;
 use crate::store::{Change, Difference, Replace, Serialized, Store, Upsert};
 use bytes::Bytes;
 use prost::Message as _;
 use std::collections::HashSet;
+
+/// From so many resources on, another thread helps to read them.
+const MANY: usize = 50_000;
+/// The most threads that read.
+const MAX_THREADS: usize = 4;
 
 /// A change as it was sent.
 #[derive(Clone, Debug, Default)]
@@ -33,37 +39,29 @@ pub struct Sent {
 /// As [`apply`].
 pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
     let Sent { upserts: mut bytes, removals, replace, version, expected } = sent;
-    let mut upserts = Vec::new();
-    let (mut ids, mut places) = (Vec::new(), Vec::new());
-    let mut problems = Vec::new();
-    let mut place = 0;
-    // Bindings stay: they are most of a large change, so each is read once more when it is its turn.
-    let others: Vec<Bytes> = bytes
-        .extract_if(.., |bytes| {
-            let index = place;
-            place += 1;
-            match read(index, bytes) {
-                Ok(Upsert::Binding(binding)) => {
-                    ids.push(binding.id);
-                    places.push(index);
-                    return false;
-                }
-                Ok(upsert) => upserts.push((index, upsert)),
-                Err(wrong) => problems.extend(wrong),
-            }
-            true
-        })
-        .collect();
+    let is_binding_counted = replace.takes(ResourceKind::PolicyBinding);
+    let mut all = Read::default();
+    for part in read_all(&bytes, is_binding_counted) {
+        all.append(part);
+    }
+    let Read { mut upserts, ids, mut places, sum, problems } = all;
     if !problems.is_empty() {
-        let bindings =
-            bytes.iter().zip(places).filter_map(|(it, index)| Some((index, read(index, it).ok()?)));
-        upserts.extend(bindings);
+        let binding = |index: usize| Some((index, read(index, bytes.get(index)?).ok()?));
+        upserts.extend(places.into_iter().filter_map(binding));
         upserts.sort_by_key(|(index, _)| *index);
         return Err(shorten(with_references(store, upserts, removals, replace, problems)));
     }
     let (mut indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
+    // Bindings stay: they are most of a large change, so each is read once more when it is its turn.
+    let (mut index, mut next) = (0, indices.iter().copied().peekable());
+    let others = bytes.extract_if(.., |_| {
+        index += 1;
+        next.next_if_eq(&(index - 1)).is_some()
+    });
+    let others: Vec<Bytes> = others.collect();
     indices.append(&mut places);
-    let bindings = Serialized { bytes, ids, read: Some(read_binding) };
+    let bindings =
+        Serialized { bytes, ids, sum: is_binding_counted.then_some(sum), read: Some(read_binding) };
     let change = Change { upserts, bindings, removals, replace, sent: others, version, expected };
     store.update_recorded(change).map_err(|mut problems| {
         for problem in &mut problems {
@@ -71,6 +69,80 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
         }
         problems.sort_by_key(|problem| problem.index);
         shorten(problems)
+    })
+}
+
+/// What was found in serialized resources.
+#[derive(Default)]
+struct Read {
+    /// All but bindings, with their places.
+    upserts: Vec<(usize, Upsert)>,
+    /// The ids of bindings.
+    ids: Vec<Id>,
+    /// Their places.
+    places: Vec<usize>,
+    /// What bindings sum up to, if that is wanted.
+    sum: Sum,
+    problems: Vec<Problem>,
+}
+
+impl Read {
+    fn append(&mut self, mut other: Self) {
+        if self.upserts.is_empty() && self.ids.is_empty() && self.problems.is_empty() {
+            *self = other;
+            return;
+        }
+        self.upserts.append(&mut other.upserts);
+        self.ids.append(&mut other.ids);
+        self.places.append(&mut other.places);
+        self.problems.append(&mut other.problems);
+        self.sum.hashes = self.sum.hashes.wrapping_add(other.sum.hashes);
+        self.sum.count += other.sum.count;
+    }
+
+    fn take(&mut self, index: usize, bytes: &Bytes, is_counted: bool) {
+        match read(index, bytes) {
+            Ok(Upsert::Binding(binding)) => {
+                self.ids.push(binding.id);
+                self.places.push(index);
+                if is_counted {
+                    self.sum = self.sum.plus(hash(bytes));
+                }
+            }
+            Ok(upsert) => self.upserts.push((index, upsert)),
+            Err(wrong) => self.problems.extend(wrong),
+        }
+    }
+}
+
+/// Reads everything, in parts that follow one another: each resource is right or wrong by itself, so that many are read at
+/// once.
+fn read_all(all: &[Bytes], is_counted: bool) -> Vec<Read> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = (all.len() / MANY).clamp(1, processors.min(MAX_THREADS));
+    let size = all.len().div_ceil(parts).max(1);
+    let part = |(number, bytes): (usize, &[Bytes])| {
+        let mut found = Read::default();
+        for (index, bytes) in bytes.iter().enumerate() {
+            found.take(number * size + index, bytes, is_counted);
+        }
+        found
+    };
+    if parts == 1 {
+        return vec![part((0, all))];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            all.chunks(size).enumerate().map(|chunk| scope.spawn(move || part(chunk))).collect();
+        let found = threads.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| {
+                let message = "could not be read; this is a defect of bindery".to_owned();
+                let (index, resource, missing) = (Some(0), None, None);
+                let problems = vec![Problem { index, resource, field: "".into(), message, missing }];
+                Read { problems, ..Read::default() }
+            })
+        });
+        found.collect()
     })
 }
 
