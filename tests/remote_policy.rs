@@ -7,11 +7,13 @@
 #[expect(dead_code, reason = "shared by several tests, none of which needs all of it")]
 mod support {
     pub(crate) mod make;
+    pub(crate) mod python;
 }
 
 #[cfg(test)]
 mod tests {
     use crate::support::make::{policy, resource, target};
+    use crate::support::python;
     use bindery::api::ask::{check, now};
     use bindery::evaluators::Evaluators;
     use bindery::proto::v1;
@@ -19,50 +21,15 @@ mod tests {
     use bindery::proto::v1::target_ref::Target as T;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::{Update, apply};
-    use std::io::Write as _;
+    use std::fs;
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
-    use std::{env, fs};
-
-    /// Prints past the test runner, which keeps what tests print to itself.
-    macro_rules! told {
-        ($($text:tt)*) => { writeln!(std::io::stderr(), $($text)*).unwrap() };
-    }
 
     const PATIENCE: Duration = Duration::from_secs(45);
 
     fn example() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/remote_policy")
-    }
-
-    /// Runs a command to its end; its words when it fails.
-    fn run(command: &mut Command) -> Result<(), String> {
-        let ran = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-        match ran.status.success() {
-            true => Ok(()),
-            false => Err(format!("{}: {}", ran.status, String::from_utf8_lossy(&ran.stderr).trim())),
-        }
-    }
-
-    /// A Python that has what the example requires, kept from one run to the next.
-    fn python() -> Result<PathBuf, String> {
-        let required = example().join("requirements.txt");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("remote-policy-venv");
-        let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
-        let wanted = fs::read_to_string(&required).unwrap();
-        if fs::read_to_string(&installed).is_ok_and(|found| found == wanted)
-            && run(Command::new(&python).arg("--version")).is_ok()
-        {
-            return Ok(python);
-        }
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
-            .map_err(|error| format!("python3 makes no venv: {error}"))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        run(Command::new(&python).args(pip).arg(&required))
-            .map_err(|error| format!("pip does not install {}: {error}", required.display()))?;
-        fs::write(installed, wanted).unwrap();
-        Ok(python)
     }
 
     struct Server(Child);
@@ -108,17 +75,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_example_decides() {
-        let python = match python() {
-            Ok(python) => python,
-            Err(why) => {
-                let required = env::var("BINDERY_REQUIRE").unwrap_or_default();
-                assert!(
-                    !required.split(' ').any(|tool| tool == "python3"),
-                    "python3 is required here: {why}"
-                );
-                told!("SKIPPED: the example of remote policies: {why}");
-                return;
-            }
+        let Some(python) = python::with("remote policies", &example().join("requirements.txt")) else {
+            return;
         };
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");

@@ -49,6 +49,7 @@ pub(crate) fn introduction(
         digest: Some(protocol::digest(snapshot.digest(), false)),
         heartbeat: Some(protocol::duration(every)),
         take_over,
+        leaves: false,
     };
     v1::SourceMessage { message: Some(v1::source_message::Message::Hello(hello)) }
 }

@@ -196,8 +196,7 @@ impl Draft<'_> {
         }
         let base = self.base;
         // What the change names itself, it has looked up already.
-        let changed: HashSet<(TargetKey, Id)> =
-            rows.log.iter().map(|(key, change)| (*key, change.id().clone())).collect();
+        let changed: HashSet<Id> = rows.log.iter().map(|(_, change)| change.id().clone()).collect();
         let mut seen = HashSet::new();
         let renamed: Vec<TargetKey> = self.renamed.iter().copied().collect();
         let policies: Vec<u32> = self.renamed_policies.iter().copied().collect();
@@ -213,7 +212,7 @@ impl Draft<'_> {
             let Some(entry) = base.target(key) else { continue };
             for row in entry.rows.iter() {
                 let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
-                if (by_policy || self.renamed.contains(&key)) && !changed.contains(&(key, row.id.clone())) {
+                if (by_policy || self.renamed.contains(&key)) && !changed.contains(&row.id) {
                     self.account.keep_as_sent(base, &row.id);
                     self.upsert_binding(rows, None, base.binding_of(entry, row), None);
                 }
