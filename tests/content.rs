@@ -176,4 +176,86 @@ mod tests {
         assert_eq!(problems[0].field, bindery::store::DIGEST);
         assert_eq!(store.load().digest().total(), hash(&user));
     }
+
+    /// Writes the seeds of the fuzz targets that read messages and last-good files.
+    #[test]
+    #[ignore = "writes into the tree"]
+    fn seeds_for_the_fuzzers() {
+        use bindery::sync::last_good::LastGood;
+        use bindery::sync::ledger::Ledger;
+        use proptest::strategy::ValueTree as _;
+        use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+        use std::sync::Arc;
+
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+        let folder = tempfile::tempdir().unwrap();
+        for target in ["last_good", "sync_messages"] {
+            std::fs::create_dir_all(seeds.join(target)).unwrap();
+        }
+        for number in 0..6_u8 {
+            let path = folder.path().join(number.to_string());
+            let (disk, store, _) = LastGood::open(&path, Settings::default()).unwrap();
+            let ledger = Ledger::new(Arc::new(store)).with_disk(Box::new(disk));
+            let mut world = any_world().new_tree(&mut runner).unwrap().current();
+            let mut held = Held::new();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for revision in 1..4 {
+                let next = serialized(&world, u64::from(number));
+                let sent = change(&held, &next, revision == 1, Version { epoch: 7, revision });
+                let mut committed = ledger.commit(sent, false).unwrap();
+                runtime.block_on(committed.safe()).unwrap();
+                held = next;
+                for _ in 0..3 {
+                    world.edit(any_edit().new_tree(&mut runner).unwrap().current());
+                }
+            }
+            drop(ledger);
+            let file = std::fs::read(&path).unwrap();
+            std::fs::write(seeds.join("last_good").join(format!("{number}")), &file).unwrap();
+            // The same messages, each after its length, as a source says them.
+            let mut messages = vec![number & 2];
+            let mut rest = &file[16..];
+            while let Some((head, tail)) = rest.split_first_chunk::<8>() {
+                let length = u32::from_le_bytes(head[..4].try_into().unwrap()) as usize;
+                prost::encoding::encode_varint(length as u64, &mut messages);
+                messages.extend(&tail[..length]);
+                rest = &tail[length..];
+            }
+            std::fs::write(seeds.join("sync_messages").join(format!("source-{number}")), &messages).unwrap();
+            // What a sink says, upon what the first half holds.
+            let mut messages = vec![1 | (number & 2) | 4];
+            for resource in world.resources().iter().take(12) {
+                messages.extend(resource.encode_length_delimited_to_vec());
+            }
+            let at = Some(v1::Version { epoch: 7, revision: u64::from(number) });
+            let digest = Some(v1::Digest { total: vec![number; 16], ..Default::default() });
+            for message in [
+                v1::sink_message::Message::Ack(v1::Ack { version: at, digest: digest.clone() }),
+                v1::sink_message::Message::Nack(v1::Nack {
+                    version: at,
+                    in_force: at,
+                    reason: i32::from(number),
+                    ..Default::default()
+                }),
+                v1::sink_message::Message::Resync(v1::Resync {
+                    version: at,
+                    digest: digest.clone(),
+                    reason: "x".into(),
+                }),
+                v1::sink_message::Message::Heartbeat(v1::SinkHeartbeat { version: at, digest, now: None }),
+                v1::sink_message::Message::Subscribe(v1::Subscribe {
+                    subscription: 1,
+                    targets: vec![v1::TargetRef {
+                        target: Some(v1::target_ref::Target::Application("target-0-b".into())),
+                    }],
+                    ..Default::default()
+                }),
+            ] {
+                messages.extend(v1::SinkMessage { message: Some(message) }.encode_length_delimited_to_vec());
+            }
+            std::fs::write(seeds.join("sync_messages").join(format!("sink-{number}")), &messages).unwrap();
+        }
+    }
 }

@@ -233,5 +233,15 @@ fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// Only for fuzzing: reads bytes as a last-good file. What was read has to be what it says that it is.
+#[cfg(fuzzing)]
+pub fn read_bytes(bytes: &[u8]) -> bool {
+    let Ok(loaded) = read::parse(bytes, bytes.len() as u64, Settings::default()) else { return false };
+    let snapshot = loaded.store.load();
+    assert_eq!(*snapshot.digest(), snapshot.recount());
+    assert!(loaded.base <= loaded.end && loaded.end + loaded.torn == bytes.len() as u64);
+    true
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! Differences: fields, targets that open, what is the same in another spelling.
+
 use super::*;
 use crate::store::{Settings, Store};
 use crate::sync::apply::{Sent, Update, apply, apply_sent};

@@ -145,7 +145,8 @@ fn record(from: &mut impl Read, at: u64, size: u64) -> Result<Record, Unreadable
     }
     let mut payload = vec![0; length as usize];
     from.read_exact(&mut payload)?;
-    if crc32fast::hash(&payload) != sum {
+    // A fuzzer would not find its way past the sum.
+    if !cfg!(fuzzing) && crc32fast::hash(&payload) != sum {
         // Of the last record, some may not have reached the disk. Nothing comes after what was not written.
         return Ok(match whole == left {
             true => Record::Torn,
