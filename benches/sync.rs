@@ -1,6 +1,7 @@
 //! What keeping many sidecars up to date costs: from a push to its enforcement by size, a whole snapshot in time and
-//! memory, questions while one arrives, and one hub with a thousand followers. `cargo bench --bench sync -- SIZE…` takes
-//! other sizes than 1,000, 100,000 and 1,000,000 bindings.
+//! memory, questions while one arrives, a start from the last-good file, and one hub with a thousand followers.
+//! `cargo bench --bench sync -- push snapshot start fan-out SIZE…` runs only the parts that are named, and takes other sizes
+//! than 1,000, 100,000 and 1,000,000 bindings.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 #![expect(clippy::print_stdout, reason = "a program for people that prints what it measured")]
@@ -10,7 +11,6 @@ use bindery::proto::v1;
 use bindery::proto::v1::decision_service_client::DecisionServiceClient;
 use bindery::proto::v1::sync_service_client::SyncServiceClient;
 use bindery::store::{Settings, Store};
-use bindery::sync::apply::Update;
 use bindery::sync::follow::{FollowOptions, Network, endpoint, follow};
 use bindery::sync::ledger::Ledger;
 use bindery::sync::protocol::{CHUNK, MAX_MESSAGE, node, version};
@@ -44,6 +44,10 @@ const CHANGES: u64 = 2_000;
 const FOLLOWERS: usize = 1_000;
 /// Questions a second, while a snapshot arrives.
 const RATE: u32 = 1_000;
+/// Changes that go to all followers.
+const FANNED: u64 = 50;
+/// Starts that are measured for each size.
+const STARTS: usize = 9;
 const EPOCH: u64 = 42;
 
 /// Ids as authentik has them.
@@ -225,21 +229,60 @@ impl Drop for Sidecar {
     }
 }
 
+/// A server that has its sockets, and perhaps a last-good file, in this directory.
+fn spawn(directory: &Path, last_good: bool) -> Child {
+    let path = |name: &str| directory.join(name);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindery"));
+    command.args(["serve", "--listen", "none", "--log-level", "error", "--socket"]);
+    command.arg(path("q")).arg("--sync-socket").arg(path("s"));
+    if last_good {
+        command.arg("--last-good").arg(path("last"));
+    }
+    command.spawn().expect("a process")
+}
+
 impl Sidecar {
-    fn start() -> Self {
+    fn start(last_good: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| directory.path().join(name);
-        let child = Command::new(env!("CARGO_BIN_EXE_bindery"))
-            .args(["serve", "--listen", "none", "--log-level", "error", "--socket"])
-            .arg(path("q"))
-            .arg("--sync-socket")
-            .arg(path("s"))
-            .spawn()
-            .expect("a process");
-        while !path("s").exists() || !path("q").exists() {
+        let child = spawn(directory.path(), last_good);
+        let started = Self { child, directory };
+        while !started.path("s").exists() || !started.path("q").exists() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        Self { child, directory }
+        started
+    }
+
+    /// A hub with a configuration of a thousand bindings to come.
+    fn hub() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let child = Command::new(env!("CARGO_BIN_EXE_bindery"))
+            .args(["hub", "--log-level", "error", "--max-followers", "100000", "--sync-socket"])
+            .arg(directory.path().join("s"))
+            .spawn()
+            .expect("a process");
+        let started = Self { child, directory };
+        while !started.path("s").exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        started
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The time that the process had on processors.
+    fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
+        let after_name = stat.rsplit(')').next().expect("fields");
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|it| it.parse::<u64>().expect("a number"))
+            .sum();
+        // As every Linux counts them.
+        Duration::from_millis(ticks * 10)
     }
 
     fn address(&self, name: &str) -> String {
@@ -255,8 +298,18 @@ impl Sidecar {
     }
 }
 
+/// A question about an application.
+fn request(number: usize) -> v1::CheckRequest {
+    let target = v1::target_ref::Target::Application(format!("application-{number}"));
+    v1::CheckRequest {
+        target: Some(v1::TargetRef { target: Some(target) }),
+        subject: Some(v1::Subject { username: "ada".into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
 /// Asks at a steady rate until `stop`, and gives how long each took, from when it was due.
-async fn questions(address: String, stop: watch::Receiver<bool>) -> Vec<Duration> {
+async fn questions(address: String, applications: usize, stop: watch::Receiver<bool>) -> Vec<Duration> {
     let channel: Channel = endpoint(&address).expect("an address").connect().await.expect("a connection");
     let client = DecisionServiceClient::new(channel);
     let start = tokio::time::Instant::now();
@@ -269,13 +322,8 @@ async fn questions(address: String, stop: watch::Receiver<bool>) -> Vec<Duration
         }
         let mut client = client.clone();
         asked.spawn(async move {
-            let target = v1::target_ref::Target::Application(format!("application-{}", number % 1_000));
-            let request = v1::CheckRequest {
-                target: Some(v1::TargetRef { target: Some(target) }),
-                subject: Some(v1::Subject { username: "ada".into(), ..Default::default() }),
-                ..Default::default()
-            };
-            client.check(request).await.expect("an answer");
+            let number = number as usize % applications.min(1_000);
+            client.check(request(number)).await.expect("an answer");
             due.elapsed()
         });
     }
@@ -283,7 +331,7 @@ async fn questions(address: String, stop: watch::Receiver<bool>) -> Vec<Duration
 }
 
 fn whole(runtime: &Runtime, size: usize) {
-    let sidecar = Sidecar::start();
+    let sidecar = Sidecar::start(false);
     let empty = sidecar.memory("VmRSS:");
     let resources = world(size);
     let bytes: u64 = resources.iter().map(|it| it.len() as u64).sum();
@@ -308,12 +356,12 @@ fn whole(runtime: &Runtime, size: usize) {
             resident as f64 / bytes as f64
         );
         let (stop, stopped) = watch::channel(false);
-        let asking = tokio::spawn(questions(sidecar.address("q"), stopped));
+        let asking = tokio::spawn(questions(sidecar.address("q"), size.div_ceil(EACH), stopped));
         tokio::time::sleep(Duration::from_secs(5)).await;
         stop.send_replace(true);
         let mut quiet = asking.await.expect("answers");
         let (stop, stopped) = watch::channel(false);
-        let asking = tokio::spawn(questions(sidecar.address("q"), stopped));
+        let asking = tokio::spawn(questions(sidecar.address("q"), size.div_ceil(EACH), stopped));
         let start = Instant::now();
         push.snapshot(&resources, 2).await;
         let second = start.elapsed();
@@ -336,17 +384,57 @@ fn whole(runtime: &Runtime, size: usize) {
     });
 }
 
+/// From the last-good file of a server that was killed to its first answer.
+fn starts(runtime: &Runtime, sizes: &[usize]) {
+    println!("\n## A start from the last-good file, after kill -9\n");
+    println!("| bindings | file | first answer after: median of {STARTS} | longest |");
+    println!("| --- | --- | --- | --- |");
+    for size in sizes {
+        let mut sidecar = Sidecar::start(true);
+        let mut times = Vec::new();
+        let resources = world(*size);
+        runtime.block_on(async {
+            Push::connect(&sidecar.address("s")).await.snapshot(&resources, 1).await;
+        });
+        for _ in 0..STARTS {
+            sidecar.child.kill().expect("a process");
+            sidecar.child.wait().expect("a process");
+            std::fs::remove_file(sidecar.path("q")).expect("a socket");
+            let start = Instant::now();
+            sidecar.child = spawn(sidecar.directory.path(), true);
+            runtime.block_on(async {
+                let endpoint = endpoint(&sidecar.address("q")).expect("an address");
+                loop {
+                    if let Ok(channel) = endpoint.connect().await
+                        && DecisionServiceClient::new(channel).check(request(0)).await.is_ok()
+                    {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_micros(500)).await;
+                }
+            });
+            times.push(start.elapsed());
+        }
+        let file = std::fs::metadata(sidecar.path("last")).expect("a file").len();
+        println!(
+            "| {size} | {:.1} MiB | {} | {} |",
+            file as f64 / f64::from(1 << 20),
+            at(&mut times, 0.5),
+            at(&mut times, 1.0)
+        );
+    }
+}
+
 fn fan_out(runtime: &Runtime) {
-    println!("\n## One hub, {FOLLOWERS} followers of this process, one changed binding among 1,000\n");
-    let directory = tempfile::tempdir().expect("a directory");
-    let history = Version { epoch: EPOCH, revision: 0 };
-    let ledger = Arc::new(Ledger::new(Arc::new(Store::with_history(Settings::default(), history))));
-    let resources: Vec<v1::Resource> =
-        world(1_000).iter().map(|bytes| v1::Resource::decode(&**bytes).expect("a resource")).collect();
-    ledger.update(Update::Replace(resources)).expect("a valid configuration");
-    let (address, _stop) = serve(&ledger, &directory.path().join("s"));
+    println!(
+        "\n## One hub in a process of its own, {FOLLOWERS} followers in this one, one changed binding among 1,000\n"
+    );
+    let hub = Sidecar::hub();
+    let address = hub.address("s");
     runtime.block_on(async {
-        let start = Instant::now();
+        let mut push = Push::connect(&address).await;
+        push.snapshot(&world(1_000), 1).await;
+        let (alone, start) = (hub.memory("VmRSS:"), Instant::now());
         let stores: Vec<Arc<Store>> = (0..FOLLOWERS)
             .map(|number| {
                 let store = Arc::new(Store::new(Settings::default()));
@@ -363,19 +451,23 @@ fn fan_out(runtime: &Runtime) {
         }
         println!("| | |\n| --- | --- |");
         println!("| all connected and level | {:.2} s |", start.elapsed().as_secs_f64());
+        let each = hub.memory("VmRSS:").saturating_sub(alone) as f64 / FOLLOWERS as f64 / 1_024.0;
+        println!("| memory of the hub for each | {each:.0} KiB |");
         let (mut single, mut last) = (Vec::new(), Vec::new());
-        for revision in 2..52_u64 {
-            let upserts = vec![v1::Resource { resource: Some(binding(7, revision.is_multiple_of(2))) }];
+        let before = hub.processor_time();
+        for revision in 2..FANNED + 2 {
             let start = Instant::now();
-            let waiting = stores.iter().map(|store| {
-                let store = Arc::clone(store);
-                tokio::spawn(async move {
-                    store.reach(revision, Duration::from_secs(30)).await;
-                    start.elapsed()
+            let waiting: Vec<_> = stores
+                .iter()
+                .map(|store| {
+                    let store = Arc::clone(store);
+                    tokio::spawn(async move {
+                        store.reach(revision, Duration::from_secs(30)).await;
+                        start.elapsed()
+                    })
                 })
-            });
-            let waiting: Vec<_> = waiting.collect();
-            ledger.update(Update::Delta { upserts, removals: Vec::new() }).expect("valid");
+                .collect();
+            push.change(7, revision).await;
             let mut all = Vec::new();
             for one in waiting {
                 all.push(one.await.expect("a time"));
@@ -383,6 +475,7 @@ fn fan_out(runtime: &Runtime) {
             last.extend(all.iter().max().copied());
             single.extend(all);
         }
+        let spent = (hub.processor_time() - before).as_secs_f64() * 1e6 / (FANNED as f64 * FOLLOWERS as f64);
         println!(
             "| enforced at one follower: p50, p99 | {}, {} |",
             at(&mut single, 0.5),
@@ -393,14 +486,28 @@ fn fan_out(runtime: &Runtime) {
             at(&mut last, 0.5),
             at(&mut last, 1.0)
         );
+        println!("| processor time of the hub for each change and follower | {spent:.1} us |");
     });
 }
 
 fn main() {
-    let sizes: Vec<usize> = std::env::args().filter_map(|it| it.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let sizes: Vec<usize> = arguments.iter().filter_map(|it| it.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![1_000, 100_000, 1_000_000] } else { sizes };
+    let parts = ["push", "snapshot", "start", "fan-out"];
+    let named = arguments.iter().any(|it| parts.contains(&it.as_str()));
+    let wanted = |part: &str| !named || arguments.iter().any(|it| it == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    by_size(&runtime, &sizes);
-    whole(&runtime, sizes.last().copied().unwrap_or(1_000));
-    fan_out(&runtime);
+    if wanted("push") {
+        by_size(&runtime, &sizes);
+    }
+    if wanted("snapshot") {
+        whole(&runtime, sizes.last().copied().unwrap_or(1_000));
+    }
+    if wanted("start") {
+        starts(&runtime, &sizes);
+    }
+    if wanted("fan-out") {
+        fan_out(&runtime);
+    }
 }
