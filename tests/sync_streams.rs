@@ -20,9 +20,10 @@ mod tests {
     use bindery::proto::v1::resource::Resource as R;
     use bindery::proto::v1::sync_service_client::SyncServiceClient;
     use bindery::proto::v1::target_ref::Target as T;
-    use bindery::store::{Replace, Settings, Store};
+    use bindery::store::{Replace, Settings, Snapshot, Store};
     use bindery::sync::apply::{Sent, Update};
     use bindery::sync::follow::{FollowOptions, Network, endpoint, follow};
+    use bindery::sync::last_good::{Found, LastGood};
     use bindery::sync::ledger::{Committed, Ledger};
     use bindery::sync::protocol;
     use bindery::sync::service::SyncApi;
@@ -51,7 +52,10 @@ mod tests {
 
     /// A ledger of one who publishes: it has an epoch.
     fn published() -> Arc<Ledger> {
-        let ledger = empty();
+        Arc::new(begun(Ledger::new(Arc::new(Store::new(Settings::default())))))
+    }
+
+    fn begun(ledger: Ledger) -> Ledger {
         let version = Some(Version { epoch: EPOCH, revision: 1 });
         ledger.commit(Sent { replace: Replace::All, version, ..Sent::default() }, false).unwrap();
         ledger
@@ -85,7 +89,10 @@ mod tests {
     }
 
     fn same(one: &Ledger, other: &Ledger) -> bool {
-        let (a, b) = (one.store().load(), other.store().load());
+        equal(&one.store().load(), &other.store().load())
+    }
+
+    fn equal(a: &Snapshot, b: &Snapshot) -> bool {
         !a.is_unset() && a.version() == b.version() && a.digest() == b.digest() && *b.digest() == b.recount()
     }
 
@@ -162,6 +169,8 @@ mod tests {
         end: Arc<Ledger>,
         /// Where somebody else may publish.
         entry: Option<PathBuf>,
+        /// The last-good file that it is used from, as after a crash at that moment.
+        file: Option<PathBuf>,
         _hubs: Vec<Hub>,
         _tasks: JoinSet<()>,
         _place: TempDir,
@@ -180,26 +189,57 @@ mod tests {
             follows(&mut tasks, &end, &upstream, Nobody);
             running.push(serve(&end, &place.path().join((hub + 1).to_string())));
         }
-        Way { name, source, end, entry: Some(entry), _hubs: running, _tasks: tasks, _place: place }
+        Way {
+            name,
+            source,
+            end,
+            entry: Some(entry),
+            file: None,
+            _hubs: running,
+            _tasks: tasks,
+            _place: place,
+        }
     }
 
-    fn every_way() -> [Way; 4] {
-        let own = published();
-        let files = Way {
-            name: "files",
-            source: Arc::clone(&own),
-            end: own,
-            entry: None,
-            _hubs: Vec::new(),
-            _tasks: JoinSet::new(),
-            _place: TempDir::new().unwrap(),
+    /// A process's own configuration; `file`: as it comes back from the last-good file.
+    fn own(name: &'static str, file: bool) -> Way {
+        let place = TempDir::new().unwrap();
+        let file = file.then(|| place.path().join("last-good"));
+        let ledger = match &file {
+            None => published(),
+            Some(path) => {
+                let (disk, store, _) = LastGood::open(path, Settings::default()).unwrap();
+                Arc::new(begun(Ledger::new(Arc::new(store)).with_disk(Box::new(disk))))
+            }
         };
-        [files, streamed("push", 0), streamed("watch", 1), streamed("watch through a hub", 2)]
+        let (source, end, hubs, tasks) = (Arc::clone(&ledger), ledger, Vec::new(), JoinSet::new());
+        Way { name, source, end, entry: None, file, _hubs: hubs, _tasks: tasks, _place: place }
+    }
+
+    fn every_way() -> [Way; 5] {
+        [
+            own("files", false),
+            streamed("push", 0),
+            streamed("watch", 1),
+            streamed("watch through a hub", 2),
+            own("last-good file", true),
+        ]
     }
 
     impl Way {
         async fn arrives(&self) {
-            until(self.name, || same(&self.source, &self.end)).await;
+            until(self.name, || equal(&self.source.store().load(), &self.held())).await;
+        }
+
+        /// What questions would be answered from.
+        fn held(&self) -> Arc<Snapshot> {
+            let Some(file) = &self.file else { return self.end.store().load() };
+            // The file itself is in use.
+            let copy = file.with_extension("copy");
+            std::fs::copy(file, &copy).unwrap();
+            let (_, store, found) = LastGood::open(&copy, Settings::default()).unwrap();
+            assert!(matches!(found, Found::Configuration { .. }), "{found:?}");
+            store.load()
         }
 
         /// Offers something bad. Gives the resources that are refused.
@@ -230,14 +270,14 @@ mod tests {
             let first = vec![application("wiki"), user("ada", &["staff"]), binding("wiki", "staff")];
             way.source.update(Update::Replace(first)).unwrap();
             way.arrives().await;
-            assert_eq!(way.end.store().load().counts().bindings, 1, "{}", way.name);
+            assert_eq!(way.held().counts().bindings, 1, "{}", way.name);
             let removals = vec![user_named("ada")];
             way.source.update(Update::Delta { upserts: vec![user("bob", &[])], removals }).unwrap();
             way.arrives().await;
-            assert!(way.end.store().load().user_named("ada").is_none(), "{}", way.name);
+            assert!(way.held().user_named("ada").is_none(), "{}", way.name);
             way.source.update(Update::Replace(vec![user("cyd", &[])])).unwrap();
             way.arrives().await;
-            let snapshot = way.end.store().load();
+            let snapshot = way.held();
             assert_eq!((snapshot.counts().users, snapshot.counts().targets), (1, 0), "{}", way.name);
             assert!(!snapshot.freshness().age().stale, "{}", way.name);
         }
@@ -248,7 +288,7 @@ mod tests {
         for way in every_way() {
             way.source.update(Update::Replace(vec![application("wiki"), user("ada", &[])])).unwrap();
             way.arrives().await;
-            let before = way.end.store().load();
+            let before = way.held();
             let both = |id: &str| {
                 let binding = v1::PolicyBinding {
                     id: id.into(),
@@ -261,7 +301,7 @@ mod tests {
             };
             let bad = vec![both("b1"), user("bob", &[]), both("b2"), binding("nowhere", "staff")];
             assert_eq!(way.refused(bad).await, ["b1", "b2", "nowhere-staff"], "{}", way.name);
-            let after = way.end.store().load();
+            let after = way.held();
             assert_eq!(
                 (after.version(), after.digest()),
                 (before.version(), before.digest()),
@@ -281,7 +321,7 @@ mod tests {
                 (0..20_000).map(|number| user(&format!("user{number}"), &["staff"])).collect();
             way.source.update(Update::Replace(all.clone())).unwrap();
             way.arrives().await;
-            assert_eq!(way.end.store().load().counts().users, 20_000, "{}", way.name);
+            assert_eq!(way.held().counts().users, 20_000, "{}", way.name);
             // And as a change: one half of it goes, the other is different.
             all.truncate(10_000);
             all.iter_mut().for_each(|it| {
@@ -291,7 +331,7 @@ mod tests {
             });
             way.source.update(Update::Replace(all)).unwrap();
             way.arrives().await;
-            assert_eq!(way.end.store().load().counts().users, 10_000, "{}", way.name);
+            assert_eq!(way.held().counts().users, 10_000, "{}", way.name);
         }
     }
 
