@@ -5,7 +5,7 @@
 //! who called whom.
 
 use super::ledger::{Ledger, Recorded, Since};
-use super::protocol::{CHUNK, digest, digest_of, heartbeat_of, reference, total_of, version, version_of};
+use super::protocol::{chunk_for, digest, digest_of, heartbeat_of, reference, total_of, version, version_of};
 use crate::model::{Digest, ResourceKind, Version};
 use crate::proto::v1;
 use crate::store::Snapshot;
@@ -90,6 +90,8 @@ pub struct Feed<'a, L> {
     /// What came in the middle of something large, and is looked at after it.
     waiting: VecDeque<v1::SinkMessage>,
     every: Duration,
+    /// About how large the parts of an update are, in bytes.
+    chunk: usize,
 }
 
 impl<L> std::fmt::Debug for Feed<'_, L> {
@@ -111,7 +113,18 @@ impl<'a, L: Listener> Feed<'a, L> {
         let every = every.min(heartbeat_of(hello.heartbeat.as_ref()));
         let every = every.max(SHORTEST);
         let waiting = VecDeque::new();
-        Self { ledger, listener, to, held, total, refused: None, damaged: None, waiting, every }
+        Self {
+            ledger,
+            listener,
+            to,
+            held,
+            total,
+            refused: None,
+            damaged: None,
+            waiting,
+            every,
+            chunk: chunk_for(hello),
+        }
     }
 
     /// Works until the stream ends.
@@ -193,7 +206,7 @@ impl<'a, L: Listener> Feed<'a, L> {
         let removals: Vec<_> = difference.went.iter().map(reference).collect();
         let (base, to) = (Some(version(change.base)), Some(version(change.version)));
         let sum = Some(v1::Digest { total: change.total.to_le_bytes().to_vec(), kinds: Vec::new() });
-        if change.size() <= CHUNK {
+        if change.size() <= self.chunk {
             let upserts = difference.came.iter().map(|(_, bytes)| bytes.clone()).collect();
             let (digest, revokes) = (sum, change.revokes);
             return self
@@ -208,7 +221,7 @@ impl<'a, L: Listener> Feed<'a, L> {
         let (mut chunk, mut size, mut sent) = (v1::Chunk::default(), 0, 0);
         for (_, resource) in &difference.came {
             // A large one goes alone, so that no message is larger than the one it came in.
-            if size > 0 && size + resource.len() > CHUNK {
+            if size > 0 && size + resource.len() > self.chunk {
                 sent += size as u64;
                 self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
                 self.listener.progress(sent, bytes);
@@ -220,7 +233,7 @@ impl<'a, L: Listener> Feed<'a, L> {
         for removal in removals {
             size += removal.id.len() + 8;
             chunk.removals.push(removal);
-            if size >= CHUNK {
+            if size >= self.chunk {
                 self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
                 size = 0;
             }
@@ -260,7 +273,7 @@ impl<'a, L: Listener> Feed<'a, L> {
         let resources = snapshot.resources().filter(|(kind, _)| kinds_sent.contains(kind));
         for (_, resource) in resources {
             // As above.
-            if size == 0 || size + resource.len() <= CHUNK {
+            if size == 0 || size + resource.len() <= self.chunk {
                 size += resource.len();
                 sent += 1;
                 chunk.upserts.push(resource.into());
@@ -271,7 +284,7 @@ impl<'a, L: Listener> Feed<'a, L> {
             size = resource.len();
             sent += 1;
             chunk.upserts.push(resource.into());
-            if let Some(change) = self.ledger.revocations_since(latest).filter(|it| it.size() <= CHUNK) {
+            if let Some(change) = self.ledger.revocations_since(latest).filter(|it| it.size() <= self.chunk) {
                 self.change(&change).await?;
                 (latest, total) = (change.version, change.total);
             }

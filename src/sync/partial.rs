@@ -5,7 +5,7 @@
 
 use super::feed::Stop;
 use super::ledger::{Ledger, Since};
-use super::protocol::{CHUNK, digest, heartbeat_of, reference, version};
+use super::protocol::{chunk_for, digest, heartbeat_of, reference, version};
 use crate::model::{Digest, ResourceKind, ResourceName, TargetRef, UserRef, Version};
 use crate::proto::resource::hash;
 use crate::proto::v1;
@@ -48,6 +48,8 @@ pub struct PartialFeed<'a> {
     /// What was refused; it is not sent again.
     refused: Option<Version>,
     every: Duration,
+    /// About how large the parts of an update are, in bytes.
+    chunk: usize,
 }
 
 impl std::fmt::Debug for PartialFeed<'_> {
@@ -66,7 +68,19 @@ impl<'a> PartialFeed<'a> {
     ) -> Self {
         let every = every.min(heartbeat_of(hello.heartbeat.as_ref()));
         let (targets, users, held) = (HashSet::new(), HashSet::new(), HashMap::new());
-        Self { ledger, to, targets, users, held, version: None, subscribed: false, refused: None, every }
+        let chunk = chunk_for(hello);
+        Self {
+            ledger,
+            to,
+            targets,
+            users,
+            held,
+            version: None,
+            subscribed: false,
+            refused: None,
+            every,
+            chunk,
+        }
     }
 
     /// Works until the stream ends.
@@ -210,7 +224,7 @@ impl<'a> PartialFeed<'a> {
         let sum = Some(digest(&self.digest(snapshot), false));
         self.version = Some(snapshot.version());
         let size: usize = upserts.iter().map(|it| it.len() + 16).sum::<usize>() + removals.len() * 64;
-        if size <= CHUNK {
+        if size <= self.chunk {
             return self
                 .say(Message::Delta(v1::Delta { base, version: to, upserts, removals, digest: sum, revokes }))
                 .await;
@@ -255,7 +269,7 @@ impl<'a> PartialFeed<'a> {
         for resource in upserts {
             size += resource.len();
             chunk.upserts.push(resource);
-            if size >= CHUNK {
+            if size >= self.chunk {
                 self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
                 size = 0;
             }
@@ -263,7 +277,7 @@ impl<'a> PartialFeed<'a> {
         for removal in removals {
             size += removal.id.len() + 16;
             chunk.removals.push(removal);
-            if size >= CHUNK {
+            if size >= self.chunk {
                 self.say(Message::Chunk(std::mem::take(&mut chunk))).await?;
                 size = 0;
             }

@@ -109,6 +109,15 @@ pub fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
 
+/// How large the parts of an update are for one who takes messages of this size: half of it at most, since there is more in a
+/// message than resources.
+pub fn chunk_for(hello: &v1::SinkHello) -> usize {
+    match usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX) {
+        0 => CHUNK,
+        most => (most / 2).clamp(1 << 10, CHUNK),
+    }
+}
+
 /// Who speaks; nothing for a message without a name, or with one that is too long.
 pub fn node_of(message: Option<v1::Node>) -> Option<v1::Node> {
     message.filter(|node| !node.id.is_empty() && node.id.len() <= MAX_NODE)
@@ -144,6 +153,13 @@ mod tests {
         assert!(name(14, "").unwrap_err().contains("without an id"));
         let group = ResourceName { kind: ResourceKind::Group, id: "x".into() };
         assert_eq!(name_of(&reference(&group)), Ok(group));
+    }
+
+    #[test]
+    fn parts_are_for_the_one_who_takes_them() {
+        let hello = |max_message_bytes| v1::SinkHello { max_message_bytes, ..Default::default() };
+        let sizes = [0, 1, 65_536, u32::MAX].map(|most| chunk_for(&hello(most)));
+        assert_eq!(sizes, [CHUNK, 1_024, 32_768, CHUNK]);
     }
 
     #[test]
