@@ -69,6 +69,7 @@ mod tests {
             replace: if replace { Replace::All } else { Replace::Nothing },
             version: Some(version),
             expected: Some(total(new)),
+            ..Sent::default()
         }
     }
 

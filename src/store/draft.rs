@@ -78,8 +78,9 @@ impl Upsert {
 /// Policy bindings that are read when their turn comes, and forgotten at once: of a million, only the outcome takes room.
 #[derive(Clone, Debug, Default)]
 pub struct Serialized {
-    /// The serialized bindings, which are known to be right by themselves.
-    pub bytes: Vec<Bytes>,
+    /// The serialized bindings, which are known to be right by themselves, in parts: what a part was sent in can go once it
+    /// has been read.
+    pub bytes: Vec<Vec<Bytes>>,
     /// Their ids.
     pub ids: Vec<Id>,
     /// What they sum up to. Absent: it is counted where it is needed.
@@ -285,6 +286,8 @@ impl<'a> Draft<'a> {
             self.remove_binding(&mut rows, &Id::new(&name.id));
         }
         others.iter().for_each(|name| self.remove(name));
+        // What goes is entered before what comes: it may be the same under another target.
+        self.account_homeless();
 
         // Then what nothing has to be known for, then what refers to it, bindings last.
         self.drop_directory_names(&upserts);
@@ -306,23 +309,33 @@ impl<'a> Draft<'a> {
         self.upsert_stages(stages);
         self.upsert_policies(policies);
         self.upsert_targets(targets);
-        rows.expect(bindings.len() + bytes.len());
         for (index, binding) in bindings {
             self.upsert_binding(&mut rows, Some(index), binding, None);
         }
-        for (index, sent) in bytes.into_iter().enumerate().filter(|(index, _)| !is_double(count + index)) {
+        for (index, sent) in
+            (count..).zip(bytes.into_iter().flatten()).filter(|(index, _)| !is_double(*index))
+        {
             if sum.is_none() {
                 self.account.count(ResourceKind::PolicyBinding, &sent);
             }
             if let Some(binding) = read.and_then(|read| read(&sent)) {
-                self.upsert_binding(&mut rows, Some(count + index), binding, Some(&sent));
+                self.upsert_binding(&mut rows, Some(index), binding, Some(&sent));
+            }
+            // What was called differently is looked up below, for which all of the changes have to be there.
+            if rows.is_full() && self.renamed.is_empty() && self.renamed_policies.is_empty() {
+                self.write(&mut rows);
             }
         }
         self.resolve_anew(&mut rows);
+        self.write(&mut rows);
+        self.check_gone();
+    }
+
+    /// Enters and writes the changes to rows so far.
+    fn write(&mut self, rows: &mut bindings::RowChanges) {
         let rows = rows.sorted(&mut self.next.bindings);
         self.account_rows(&rows);
         self.rewrite_rows(rows);
-        self.check_gone();
     }
 
     /// Everything that the upserts of a replacement do not name.

@@ -60,13 +60,13 @@ pub fn apply_recorded(store: &Store, update: Update) -> Result<(Applied, Differe
     Err(shorten(with_references(store, upserts, removals, replace, problems)))
 }
 
-type Converted = (Vec<(usize, Upsert)>, Vec<Problem>);
+type Converted = (Vec<(u32, Upsert)>, Vec<Problem>);
 
 fn convert_all(resources: Vec<v1::Resource>) -> Converted {
     let mut upserts = Vec::with_capacity(resources.len());
     let mut problems = Vec::new();
-    for (index, resource) in resources.into_iter().enumerate() {
-        match convert::upsert(index, resource) {
+    for (index, resource) in (0_u32..).zip(resources) {
+        match convert::upsert(index as usize, resource) {
             Ok(upsert) => upserts.push((index, upsert)),
             Err(wrong) => problems.extend(wrong),
         }
@@ -78,7 +78,7 @@ fn convert_all(resources: Vec<v1::Resource>) -> Converted {
 /// reference to a resource that is wrong itself is left out: it may well be right.
 fn with_references(
     store: &Store,
-    upserts: Vec<(usize, Upsert)>,
+    upserts: Vec<(u32, Upsert)>,
     removals: Vec<ResourceName>,
     replace: Replace,
     mut problems: Vec<Problem>,
@@ -89,7 +89,7 @@ fn with_references(
     let may_be_wrong = |missing: &ResourceName| {
         wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
     };
-    let (indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
+    let (indices, upserts): (Vec<u32>, Vec<Upsert>) = upserts.into_iter().unzip();
     let between = store
         .examine(Change { upserts, removals, replace, ..Change::default() })
         .into_iter()
@@ -99,7 +99,7 @@ fn with_references(
             problem.index.is_some() && !about_wrong
         });
     for mut problem in between {
-        problem.index = problem.index.and_then(|index| indices.get(index).copied());
+        problem.index = problem.index.and_then(|index| indices.get(index).map(|index| *index as usize));
         problems.push(problem);
     }
     problems.sort_by_key(|problem| problem.index);

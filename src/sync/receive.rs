@@ -85,7 +85,9 @@ struct Open {
     version: Version,
     kinds: Vec<ResourceKind>,
     expected: u64,
-    upserts: Vec<Bytes>,
+    /// The resources of each chunk, and how many they are together.
+    parts: Vec<Vec<Bytes>>,
+    count: u64,
     removals: Vec<ResourceName>,
     bytes: u64,
     upon: Vec<(Version, Sent)>,
@@ -174,9 +176,10 @@ impl Receiver {
             }
             v1::UpdateKind::Snapshot | v1::UpdateKind::Kinds | v1::UpdateKind::Delta => {}
         }
-        let (upserts, removals, upon) = (Vec::new(), Vec::new(), Vec::new());
-        let (expected, bytes, upon_count) = (begin.count, 0, 0);
-        self.open = Some(Open { kind, version, kinds, expected, upserts, removals, bytes, upon, upon_count });
+        let (parts, removals, upon) = (Vec::new(), Vec::new(), Vec::new());
+        let (expected, count, bytes, upon_count) = (begin.count, 0, 0, 0);
+        self.open =
+            Some(Open { kind, version, kinds, expected, parts, count, removals, bytes, upon, upon_count });
         Ok(Step::Nothing)
     }
 
@@ -199,10 +202,12 @@ impl Receiver {
             }
         }
         open.bytes += size_of(&chunk.upserts, &removals);
-        open.upserts.extend(chunk.upserts);
+        open.count += (chunk.upserts.len() + removals.len()) as u64;
+        if !chunk.upserts.is_empty() {
+            open.parts.push(chunk.upserts);
+        }
         open.removals.append(&mut removals);
-        let count = (open.upserts.len() + open.removals.len()) as u64;
-        if count > open.expected {
+        if open.count > open.expected {
             let message = format!("more than the {} resources came that were announced", open.expected);
             return Ok(self.abandon(v1::NackReason::Corrupt, message));
         }
@@ -226,7 +231,7 @@ impl Receiver {
         let Some(open) = self.open.take() else {
             return Err(OutOfTurn("commit: no update is under way; begin one".to_owned()));
         };
-        let count = (open.upserts.len() + open.removals.len()) as u64;
+        let count = open.count;
         if count != open.expected || commit.count != count {
             let message = format!(
                 "{count} resources came, {} were announced and {} committed; send all of it anew",
@@ -241,7 +246,8 @@ impl Receiver {
             v1::UpdateKind::Delta | v1::UpdateKind::Unspecified => Replace::Nothing,
         };
         let sent = Sent {
-            upserts: open.upserts,
+            upserts: Vec::new(),
+            parts: open.parts,
             removals: open.removals,
             replace,
             version: Some(open.version),
@@ -266,9 +272,9 @@ impl Receiver {
         let sent = Sent {
             upserts: delta.upserts,
             removals,
-            replace: Replace::Nothing,
             version: Some(version),
             expected: total_of(delta.digest.as_ref()),
+            ..Sent::default()
         };
         if self.skipping {
             return Ok(Step::Nothing);

@@ -3,7 +3,7 @@
 //! Serves a publisher's stream and a follower's alike. Must not know: who called whom.
 
 use super::apply::merge;
-use super::aside::aside;
+use super::aside::{aside, retire};
 use super::ledger::{Committed, Ledger, NotCommitted};
 use super::protocol::{digest, errors, heartbeat_of, total_of, version, version_of};
 use super::receive::{Incoming, OutOfTurn, Receiver, Refusal, Step};
@@ -253,7 +253,7 @@ impl<'a> Sink<'a> {
     async fn recount(&self) {
         let snapshot = self.ledger.store().load();
         let counting = Arc::clone(&snapshot);
-        let Ok(real) = aside(move || counting.recount()).await else { return };
+        let Ok(real) = aside(move || counting.recount(), || {}).await else { return };
         if real == *snapshot.digest() {
             return;
         }
@@ -272,11 +272,12 @@ impl<'a> Sink<'a> {
     async fn apply(&mut self, incoming: Incoming, held: Version) -> Result<Option<Committed>, ()> {
         let Incoming { sent, revokes, upon } = incoming;
         let led_to = upon.last().unwrap_or(&sent).version.unwrap_or_default();
-        let many = sent.upserts.len() + sent.removals.len() > MANY;
+        let many = sent.count() > MANY;
         let ledger = Arc::clone(self.ledger);
         let work = move || ledger.commit_upon(held, merge(sent, upon), revokes);
         let result = if many {
-            match aside(work).await {
+            let old = self.ledger.store().load();
+            match aside(work, move || retire(old)).await {
                 Ok(result) => result,
                 Err(error) => {
                     let message = format!("the update could not be applied: {error}");

@@ -181,22 +181,6 @@ impl Draft<'_> {
                 self.next.odd.remove(&(KIND, row.id.clone()));
             }
         }
-        // Those of a target that is gone have to be bound to another one now, or the change is refused.
-        let homeless: Vec<_> = self
-            .gone
-            .iter()
-            .filter_map(|gone| {
-                if let Node::Target(key) = gone.node { Some((key, Arc::clone(&gone.rows))) } else { None }
-            })
-            .collect();
-        for (key, rows) in homeless {
-            let Some(entry) = self.base.target(key) else { continue };
-            for row in rows.iter() {
-                let old = self.base.held_row(entry, row);
-                self.enter(KIND, &row.id, Some(&old), None);
-                self.next.odd.remove(&(KIND, row.id.clone()));
-            }
-        }
         let counted = self.account.counted.iter().any(|(kind, _)| *kind == KIND);
         for (key, group) in changes.groups() {
             let Some(entry) = self.next.target(key).cloned() else { continue };
@@ -217,6 +201,26 @@ impl Draft<'_> {
                 let plain = self.next.plain_row(&entry, row);
                 let new = self.keep(KIND, &row.id, plain);
                 self.enter(KIND, &row.id, old.as_deref(), Some(&new));
+            }
+        }
+    }
+
+    /// Enters the bindings of targets that are gone: they have to be bound to another one now, or the change is refused.
+    pub(super) fn account_homeless(&mut self) {
+        const KIND: ResourceKind = ResourceKind::PolicyBinding;
+        let homeless: Vec<_> = self
+            .gone
+            .iter()
+            .filter_map(|gone| {
+                if let Node::Target(key) = gone.node { Some((key, Arc::clone(&gone.rows))) } else { None }
+            })
+            .collect();
+        for (key, rows) in homeless {
+            let Some(entry) = self.base.target(key) else { continue };
+            for row in rows.iter() {
+                let old = self.base.held_row(entry, row);
+                self.enter(KIND, &row.id, Some(&old), None);
+                self.next.odd.remove(&(KIND, row.id.clone()));
             }
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Changes to the rows of targets, as they come.
 #[derive(Default)]
 pub(super) struct RowChanges {
-    /// Each binding at most once for a target: a million of these is much of what a large change takes.
+    /// Each binding at most once for a target.
     log: Vec<(TargetKey, RowChange)>,
     /// What has to be added to the index of bindings, which is far faster in order.
     index: Vec<(u64, u32)>,
@@ -60,24 +60,28 @@ impl Sorted {
     }
 }
 
+/// So many changes are gathered before they are written: a million at once would take more room than what they lead to. Few
+/// in debug builds, so that tests write more than once.
+const FULL: usize = if cfg!(debug_assertions) { 8 } else { 100_000 };
 /// From this many bindings on, those of a target are looked up in a set.
 const MANY: usize = 32;
 
 impl RowChanges {
-    /// So many changes are to come.
-    pub(super) fn expect(&mut self, count: usize) {
-        self.log.reserve(count);
+    /// Whether there are so many changes that they had better be written.
+    pub(super) fn is_full(&self) -> bool {
+        self.log.len() >= FULL
     }
 
     fn remove(&mut self, target: TargetKey, id: Id) {
         self.log.push((target, RowChange::Removed(id)));
     }
 
-    /// All changes in order; the index of bindings is complete then.
-    pub(super) fn sorted(mut self, bindings: &mut NameIndex) -> Sorted {
-        bindings.insert_all(self.index);
-        self.log.sort_by(|(a, one), (b, other)| (a, one.id()).cmp(&(b, other.id())));
-        Sorted(self.log)
+    /// All changes so far, in order; the index of bindings is complete then.
+    pub(super) fn sorted(&mut self, bindings: &mut NameIndex) -> Sorted {
+        bindings.insert_all(std::mem::take(&mut self.index));
+        let mut log = std::mem::take(&mut self.log);
+        log.sort_by(|(a, one), (b, other)| (a, one.id()).cmp(&(b, other.id())));
+        Sorted(log)
     }
 
     fn has(&mut self, target: &TargetEntry, id: &Id) -> bool {

@@ -23,6 +23,9 @@ const MAX_THREADS: usize = 4;
 pub struct Sent {
     /// Serialized resources to add or to replace.
     pub upserts: Vec<Bytes>,
+    /// More of them, before those: as the messages had them that they came in, since one list of a million takes long to
+    /// grow, and goes only as a whole.
+    pub parts: Vec<Vec<Bytes>>,
     /// Resources to remove. One that is not there is no error.
     pub removals: Vec<ResourceName>,
     /// What goes that is not named.
@@ -33,39 +36,55 @@ pub struct Sent {
     pub expected: Option<u128>,
 }
 
+impl Sent {
+    /// Every serialized resource.
+    fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().flatten().chain(&self.upserts)
+    }
+
+    /// How many resources it has, and removals.
+    pub fn count(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum::<usize>() + self.upserts.len() + self.removals.len()
+    }
+}
+
 /// Validates what was sent and puts it into force. The very bytes are what is handed on.
 ///
 /// # Errors
 /// As [`apply`].
 pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
-    let Sent { upserts: mut bytes, removals, replace, version, expected } = sent;
+    let Sent { upserts, mut parts, removals, replace, version, expected } = sent;
+    parts.push(upserts);
     let is_binding_counted = replace.takes(ResourceKind::PolicyBinding);
     let mut all = Read::default();
-    for part in read_all(&bytes, is_binding_counted) {
-        all.append(part);
+    for found in read_all(&parts, is_binding_counted) {
+        all.append(found);
     }
     let Read { mut upserts, ids, mut places, sum, problems } = all;
     if !problems.is_empty() {
-        let binding = |index: usize| Some((index, read(index, bytes.get(index)?).ok()?));
+        let bytes: Vec<&Bytes> = parts.iter().flatten().collect();
+        let binding = |index: u32| Some((index, read(index as usize, bytes.get(index as usize)?).ok()?));
         upserts.extend(places.into_iter().filter_map(binding));
         upserts.sort_by_key(|(index, _)| *index);
         return Err(shorten(with_references(store, upserts, removals, replace, problems)));
     }
-    let (mut indices, upserts): (Vec<usize>, Vec<Upsert>) = upserts.into_iter().unzip();
+    let (mut indices, upserts): (Vec<u32>, Vec<Upsert>) = upserts.into_iter().unzip();
     // Bindings stay: they are most of a large change, so each is read once more when it is its turn.
     let (mut index, mut next) = (0, indices.iter().copied().peekable());
-    let others = bytes.extract_if(.., |_| {
-        index += 1;
-        next.next_if_eq(&(index - 1)).is_some()
-    });
-    let others: Vec<Bytes> = others.collect();
+    let mut others = Vec::with_capacity(indices.len());
+    for part in &mut parts {
+        others.extend(part.extract_if(.., |_| {
+            index += 1;
+            next.next_if_eq(&(index - 1)).is_some()
+        }));
+    }
     indices.append(&mut places);
-    let bindings =
-        Serialized { bytes, ids, sum: is_binding_counted.then_some(sum), read: Some(read_binding) };
+    let sum = is_binding_counted.then_some(sum);
+    let bindings = Serialized { bytes: parts, ids, sum, read: Some(read_binding) };
     let change = Change { upserts, bindings, removals, replace, sent: others, version, expected };
     store.update_recorded(change).map_err(|mut problems| {
         for problem in &mut problems {
-            problem.index = problem.index.and_then(|index| indices.get(index).copied());
+            problem.index = problem.index.and_then(|index| indices.get(index).map(|index| *index as usize));
         }
         problems.sort_by_key(|problem| problem.index);
         shorten(problems)
@@ -76,11 +95,11 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
 #[derive(Default)]
 struct Read {
     /// All but bindings, with their places.
-    upserts: Vec<(usize, Upsert)>,
+    upserts: Vec<(u32, Upsert)>,
     /// The ids of bindings.
     ids: Vec<Id>,
     /// Their places.
-    places: Vec<usize>,
+    places: Vec<u32>,
     /// What bindings sum up to, if that is wanted.
     sum: Sum,
     problems: Vec<Problem>,
@@ -100,8 +119,8 @@ impl Read {
         self.sum.count += other.sum.count;
     }
 
-    fn take(&mut self, index: usize, bytes: &Bytes, is_counted: bool) {
-        match read(index, bytes) {
+    fn take(&mut self, index: u32, bytes: &Bytes, is_counted: bool) {
+        match read(index as usize, bytes) {
             Ok(Upsert::Binding(binding)) => {
                 self.ids.push(binding.id);
                 self.places.push(index);
@@ -115,25 +134,40 @@ impl Read {
     }
 }
 
-/// Reads everything, in parts that follow one another: each resource is right or wrong by itself, so that many are read at
-/// once.
-fn read_all(all: &[Bytes], is_counted: bool) -> Vec<Read> {
+/// Reads everything; what is found follows one another. Each resource is right or wrong by itself, so that many are read
+/// at once.
+fn read_all(all: &[Vec<Bytes>], is_counted: bool) -> Vec<Read> {
+    let count: usize = all.iter().map(Vec::len).sum();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let parts = (all.len() / MANY).clamp(1, processors.min(MAX_THREADS));
-    let size = all.len().div_ceil(parts).max(1);
-    let part = |(number, bytes): (usize, &[Bytes])| {
+    let threads = (count / MANY).clamp(1, processors.min(MAX_THREADS));
+    // About as many for each.
+    let mut groups: Vec<(u32, &[Vec<Bytes>])> = Vec::new();
+    let (mut first, mut rest) = (0_u32, all);
+    for left in (1..=threads).rev() {
+        let wanted = rest.iter().map(Vec::len).sum::<usize>().div_ceil(left);
+        let mut taken = 0;
+        let parts = rest.iter().take_while(|part| {
+            let more = taken < wanted;
+            taken += if more { part.len() } else { 0 };
+            more
+        });
+        let (group, others) = rest.split_at(parts.count());
+        groups.push((first, group));
+        first = first.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
+        rest = others;
+    }
+    let work = |(first, parts): (u32, &[Vec<Bytes>])| {
         let mut found = Read::default();
-        for (index, bytes) in bytes.iter().enumerate() {
-            found.take(number * size + index, bytes, is_counted);
+        for (index, bytes) in (first..).zip(parts.iter().flatten()) {
+            found.take(index, bytes, is_counted);
         }
         found
     };
-    if parts == 1 {
-        return vec![part((0, all))];
+    if threads == 1 {
+        return vec![work((0, all))];
     }
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            all.chunks(size).enumerate().map(|chunk| scope.spawn(move || part(chunk))).collect();
+        let threads: Vec<_> = groups.into_iter().map(|group| scope.spawn(move || work(group))).collect();
         let found = threads.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| {
                 let message = "could not be read; this is a defect of bindery".to_owned();
@@ -169,11 +203,13 @@ pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
     let mut all = first;
     for later in upon {
         let mut named: HashSet<ResourceName> = later.removals.iter().cloned().collect();
-        named.extend(later.upserts.iter().filter_map(|bytes| convert::name_of(bytes)));
+        named.extend(later.all().filter_map(|bytes| convert::name_of(bytes)));
         // What cannot be read has no name; it stays, and is refused as what it is.
-        all.upserts.retain(|bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name)));
+        let stays = |bytes: &Bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name));
+        all.upserts.retain(stays);
+        all.parts.iter_mut().for_each(|part| part.retain(stays));
         all.removals.retain(|name| !named.contains(name));
-        all.upserts.extend(later.upserts);
+        all.upserts.extend(later.parts.into_iter().flatten().chain(later.upserts));
         // A snapshot removes what it does not name by itself.
         if all.replace == Replace::Nothing {
             all.removals.extend(later.removals);
@@ -196,7 +232,7 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Pr
     let snapshot = store.load();
     let negated = snapshot.negated();
     let mut upserts = Vec::new();
-    let resources = sent.upserts.iter().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
+    let resources = sent.all().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
     for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
         match upsert {
             Upsert::User(new) => {
