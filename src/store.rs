@@ -13,6 +13,7 @@ mod index;
 mod negated;
 mod on_demand;
 mod open;
+mod part;
 mod reputation;
 mod snapshot;
 
@@ -21,6 +22,7 @@ pub use freshness::{Age, Freshness, Staleness};
 pub use hot::HotStats;
 pub use negated::Negated;
 pub use on_demand::{OnDemand, Wanted};
+pub use part::Part;
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};

@@ -11,6 +11,7 @@ mod targets;
 
 pub use account::Difference;
 
+use super::part::Part;
 use super::snapshot::{Node, Snapshot};
 use crate::decision::{Row, TargetKey};
 use crate::model::{
@@ -23,18 +24,17 @@ use named::{Name, Named};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// A resource to add or to replace. Boxed where there are few of them, so that the many bindings of a large change take
-/// no more room than they need.
+/// A resource to add or to replace.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upsert {
     /// A target of any kind.
     Target(Box<Target>),
     /// A policy binding.
-    Binding(PolicyBinding),
+    Binding(Box<PolicyBinding>),
     /// A policy.
     Policy(Box<Policy>),
     /// A stage.
-    Stage(Stage),
+    Stage(Box<Stage>),
     /// A user.
     User(Box<User>),
     /// A group.
@@ -61,7 +61,8 @@ impl Upsert {
     pub const fn id(&self) -> &Id {
         match self {
             Self::Target(target) => &target.id,
-            Self::Binding(PolicyBinding { id, .. }) | Self::Stage(Stage { id, .. }) => id,
+            Self::Binding(binding) => &binding.id,
+            Self::Stage(stage) => &stage.id,
             Self::Policy(policy) => &policy.id,
             Self::User(user) => &user.id,
             Self::Group(group) => &group.id,
@@ -80,7 +81,9 @@ impl Upsert {
 pub struct Serialized {
     /// The serialized bindings, which are known to be right by themselves, in parts: what a part was sent in can go once it
     /// has been read.
-    pub bytes: Vec<Vec<Bytes>>,
+    pub parts: Vec<Part>,
+    /// What in the parts is no binding, by its place in all of them, ascending.
+    pub not_bindings: Vec<u32>,
     /// Their ids.
     pub ids: Vec<Id>,
     /// What they sum up to. Absent: it is counted where it is needed.
@@ -250,7 +253,7 @@ impl<'a> Draft<'a> {
 
     fn take(&mut self, change: Change) {
         let Change { upserts, bindings: serialized, mut removals, replace, sent, .. } = change;
-        let Serialized { bytes, ids, sum, read } = serialized;
+        let Serialized { parts, not_bindings, ids, sum, read } = serialized;
         self.account.take(&upserts, sent, &replace, sum);
         let names = || {
             let upserts = upserts.iter().map(|upsert| (upsert.kind(), upsert.id()));
@@ -300,10 +303,10 @@ impl<'a> Draft<'a> {
                 Upsert::ReputationScore(score) => {
                     self.upserted += usize::from(self.next.reputation.upsert(*score))
                 }
-                Upsert::Target(target) => targets.push((index, *target)),
+                Upsert::Target(target) => targets.push((index, target)),
                 Upsert::Policy(policy) => policies.push((index, *policy)),
-                Upsert::Stage(stage) => stages.push((index, stage)),
-                Upsert::Binding(binding) => bindings.push((index, binding)),
+                Upsert::Stage(stage) => stages.push((index, *stage)),
+                Upsert::Binding(binding) => bindings.push((index, *binding)),
             }
         }
         self.upsert_stages(stages);
@@ -312,18 +315,28 @@ impl<'a> Draft<'a> {
         for (index, binding) in bindings {
             self.upsert_binding(&mut rows, Some(index), binding, None);
         }
-        for (index, sent) in
-            (count..).zip(bytes.into_iter().flatten()).filter(|(index, _)| !is_double(*index))
-        {
-            if sum.is_none() {
-                self.account.count(ResourceKind::PolicyBinding, &sent);
-            }
-            if let Some(binding) = read.and_then(|read| read(&sent)) {
-                self.upsert_binding(&mut rows, Some(index), binding, Some(&sent));
-            }
-            // What was called differently is looked up below, for which all of the changes have to be there.
-            if rows.is_full() && self.renamed.is_empty() && self.renamed_policies.is_empty() {
-                self.write(&mut rows);
+        let mut not_bindings = not_bindings.into_iter().peekable();
+        let (mut place, mut index) = (0, count);
+        for part in parts {
+            for sent in part.iter() {
+                place += 1;
+                if not_bindings.next_if_eq(&(place - 1)).is_some() {
+                    continue;
+                }
+                index += 1;
+                if is_double(index - 1) {
+                    continue;
+                }
+                if sum.is_none() {
+                    self.account.count(ResourceKind::PolicyBinding, &sent);
+                }
+                if let Some(binding) = read.and_then(|read| read(&sent)) {
+                    self.upsert_binding(&mut rows, Some(index - 1), binding, Some(&sent));
+                }
+                // What is called differently is looked up below, for which all of the changes have to be there.
+                if rows.is_full() && self.renamed.is_empty() && self.renamed_policies.is_empty() {
+                    self.write(&mut rows);
+                }
             }
         }
         self.resolve_anew(&mut rows);

@@ -37,7 +37,7 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
     let (kind, id, converted) = match resource {
         Resource::PolicyBinding(message) => {
             let (id, converted) = binding(&mut fields, message);
-            (ResourceKind::PolicyBinding, id, converted.map(Upsert::Binding))
+            (ResourceKind::PolicyBinding, id, converted.map(Box::new).map(Upsert::Binding))
         }
         Resource::Policy(message) => {
             let id = or(&message.id, &message.name);
@@ -45,7 +45,7 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
         }
         Resource::Stage(message) => {
             let id = or(&message.id, &message.name);
-            (ResourceKind::Stage, id, stage(&mut fields, message).map(Upsert::Stage))
+            (ResourceKind::Stage, id, stage(&mut fields, message).map(Box::new).map(Upsert::Stage))
         }
         Resource::User(message) => {
             let id = or(&message.id, &message.username);

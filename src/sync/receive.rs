@@ -8,7 +8,7 @@ use super::protocol::{MAX_RESOURCES, MAX_UPDATE, name_of, total_of, version_of};
 use crate::model::{ResourceKind, ResourceName, Version};
 use crate::proto::resource::kind_of_number;
 use crate::proto::v1;
-use crate::store::Replace;
+use crate::store::{Part, Replace};
 use bytes::Bytes;
 use v1::source_message::Message;
 
@@ -86,7 +86,7 @@ struct Open {
     kinds: Vec<ResourceKind>,
     expected: u64,
     /// The resources of each chunk, and how many they are together.
-    parts: Vec<Vec<Bytes>>,
+    parts: Vec<Part>,
     count: u64,
     removals: Vec<ResourceName>,
     bytes: u64,
@@ -204,7 +204,7 @@ impl Receiver {
         open.bytes += size_of(&chunk.upserts, &removals);
         open.count += (chunk.upserts.len() + removals.len()) as u64;
         if !chunk.upserts.is_empty() {
-            open.parts.push(chunk.upserts);
+            open.parts.push(Part::new(&chunk.upserts));
         }
         open.removals.append(&mut removals);
         if open.count > open.expected {

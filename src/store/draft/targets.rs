@@ -23,8 +23,13 @@ fn texts_of_named(id: &Id, name: &str) -> Vec<String> {
     if id == name { vec![id] } else { vec![name.to_owned(), id] }
 }
 
+/// Only for what is wrong: most of many targets are not.
+fn name_of(target: &Target) -> ResourceName {
+    ResourceName { kind: ResourceKind::Target(target.kind()), id: target.id.to_string().into() }
+}
+
 impl Draft<'_> {
-    pub(super) fn upsert_targets(&mut self, targets: Vec<(usize, Target)>) {
+    pub(super) fn upsert_targets(&mut self, targets: Vec<(usize, Box<Target>)>) {
         // All old names go before any new one comes, so that targets may swap names.
         let mut keyed = Vec::with_capacity(targets.len());
         for (index, target) in targets {
@@ -39,14 +44,13 @@ impl Draft<'_> {
         let mut placed = Vec::with_capacity(keyed.len());
         for (index, target, old) in keyed {
             let kind = target.kind();
-            let name = ResourceName { kind: ResourceKind::Target(kind), id: target.id.to_string().into() };
             let texts = texts_of(&target);
             let holder = texts.iter().find_map(|text| Some((text, self.next.target_named(kind, text)?)));
             if let Some((text, holder)) = holder {
                 let holder = self.next.describe(holder);
                 let message =
                     format!("`{text}` is the name or id of {holder} already; names are unique within a kind");
-                self.problem(index, &name, name_field(kind), message);
+                self.problem(index, &name_of(&target), name_field(kind), message);
                 continue;
             }
             let key = old.as_ref().map_or_else(|| TargetKey(self.next.targets.reserve()), |old| old.key);
@@ -54,21 +58,22 @@ impl Draft<'_> {
                 texts.iter().for_each(|text| names.insert(text.as_str(), key.0));
             }
             // Its name must be known before references are resolved and other names are claimed.
-            if old.as_ref().is_none_or(|old| old.target != target) {
+            if old.as_ref().is_none_or(|old| old.target != *target) {
                 let (lean, placed, rows) = match &old {
                     Some(old) => (old.lean, old.placed, Arc::clone(&old.rows)),
                     None => (Lean::Nothing, None, Arc::from([])),
                 };
+                let target = *target;
                 self.next.targets.set(key.0, Arc::new(TargetEntry { key, target, lean, placed, rows }));
             }
             let new = self.next.target(key);
             if old.as_ref().zip(new).is_some_and(|(old, new)| is_renamed(old, new)) {
                 self.renamed.insert(key);
             }
-            placed.push((Some(index), name, key, old));
+            placed.push((Some(index), key, old));
         }
         // What refers to a name that moved is placed anew, too.
-        let given: HashSet<TargetKey> = placed.iter().map(|(_, _, key, _)| *key).collect();
+        let given: HashSet<TargetKey> = placed.iter().map(|(_, key, _)| *key).collect();
         let moved = self.renamed.iter().map(|key| Node::Target(*key));
         let moved = moved.chain(self.renamed_stages.iter().map(|key| Node::Stage(*key)));
         let mut anew: Vec<TargetKey> = moved
@@ -85,25 +90,17 @@ impl Draft<'_> {
             {
                 self.next.entitlements.remove(&(application, detail.name.clone()));
             }
-            let id = entry.target.id.to_string().into();
-            let name = ResourceName { kind: ResourceKind::Target(entry.target.kind()), id };
-            placed.push((None, name, key, Some(entry)));
+            placed.push((None, key, Some(entry)));
         }
-        for (index, name, key, old) in placed {
-            self.place_target(index, &name, key, old);
+        for (index, key, old) in placed {
+            self.place_target(index, key, old);
         }
     }
 
     /// Resolves what a target refers to, once all targets of the update are known by name.
-    fn place_target(
-        &mut self,
-        index: Option<usize>,
-        name: &ResourceName,
-        key: TargetKey,
-        old: Option<Arc<TargetEntry>>,
-    ) {
+    fn place_target(&mut self, index: Option<usize>, key: TargetKey, old: Option<Arc<TargetEntry>>) {
         let Some(entry) = self.next.target(key).cloned() else { return };
-        let Ok((lean, placed)) = self.resolve(index, name, &entry.target) else { return };
+        let Ok((lean, placed)) = self.resolve(index, &entry.target) else { return };
         if let (TargetDetail::Entitlement(entitlement), Lean::Needs(application)) =
             (&entry.target.detail, lean)
         {
@@ -112,7 +109,7 @@ impl Draft<'_> {
                 let holder = self.next.describe(holder);
                 let message =
                     format!("the application has {holder} already; names are unique within an application");
-                self.problem(index, name, "name", message);
+                self.problem(index, &name_of(&entry.target), "name", message);
                 return;
             }
         }
@@ -134,14 +131,13 @@ impl Draft<'_> {
     fn resolve(
         &mut self,
         index: Option<usize>,
-        name: &ResourceName,
         target: &Target,
     ) -> Result<(Lean, Option<(TargetKey, u32)>), ()> {
         let mut find = |kind: TargetKind, text: &str, field: &'static str| {
             self.next.target_named(kind, text).ok_or_else(|| {
                 let message =
                     format!("there is no {} `{text}`; add it, or correct the reference", kind.noun());
-                self.problem(index, name, field, message);
+                self.problem(index, &name_of(target), field, message);
             })
         };
         Ok(match &target.detail {
@@ -164,7 +160,7 @@ impl Draft<'_> {
             TargetDetail::FlowStageBinding(binding) => {
                 let flow = find(TargetKind::Flow, &binding.flow, "flow");
                 let Some((stage, _)) = self.next.stage_named(&binding.stage) else {
-                    self.dangling(index, name, "stage", ResourceKind::Stage, &binding.stage);
+                    self.dangling(index, &name_of(target), "stage", ResourceKind::Stage, &binding.stage);
                     return Err(());
                 };
                 (Lean::Nothing, Some((flow?, stage)))

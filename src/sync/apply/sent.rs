@@ -8,7 +8,7 @@ use super::{Applied, shorten, with_references};
 use crate::model::{Group, Id, PolicyBinding, Problem, ResourceKind, ResourceName, Sum, User, Version};
 use crate::proto::resource::hash;
 use crate::proto::v1;
-use crate::store::{Change, Difference, Replace, Serialized, Store, Upsert};
+use crate::store::{Change, Difference, Part, Replace, Serialized, Store, Upsert};
 use bytes::Bytes;
 use prost::Message as _;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ pub struct Sent {
     pub upserts: Vec<Bytes>,
     /// More of them, before those: as the messages had them that they came in, since one list of a million takes long to
     /// grow, and goes only as a whole.
-    pub parts: Vec<Vec<Bytes>>,
+    pub parts: Vec<Part>,
     /// Resources to remove. One that is not there is no error.
     pub removals: Vec<ResourceName>,
     /// What goes that is not named.
@@ -38,13 +38,13 @@ pub struct Sent {
 
 impl Sent {
     /// Every serialized resource.
-    fn all(&self) -> impl Iterator<Item = &Bytes> {
-        self.parts.iter().flatten().chain(&self.upserts)
+    fn all(&self) -> impl Iterator<Item = Bytes> {
+        self.parts.iter().flat_map(Part::iter).chain(self.upserts.iter().cloned())
     }
 
     /// How many resources it has, and removals.
     pub fn count(&self) -> usize {
-        self.parts.iter().map(Vec::len).sum::<usize>() + self.upserts.len() + self.removals.len()
+        self.parts.iter().map(Part::len).sum::<usize>() + self.upserts.len() + self.removals.len()
     }
 }
 
@@ -54,7 +54,10 @@ impl Sent {
 /// As [`apply`].
 pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
     let Sent { upserts, mut parts, removals, replace, version, expected } = sent;
-    parts.push(upserts);
+    if !upserts.is_empty() {
+        parts.push(Part::new(&upserts));
+        drop(upserts);
+    }
     let is_binding_counted = replace.takes(ResourceKind::PolicyBinding);
     let mut all = Read::default();
     for found in read_all(&parts, is_binding_counted) {
@@ -62,25 +65,23 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
     }
     let Read { mut upserts, ids, mut places, sum, problems } = all;
     if !problems.is_empty() {
-        let bytes: Vec<&Bytes> = parts.iter().flatten().collect();
-        let binding = |index: u32| Some((index, read(index as usize, bytes.get(index as usize)?).ok()?));
-        upserts.extend(places.into_iter().filter_map(binding));
+        let bindings = (0_u32..).zip(parts.iter().flat_map(Part::iter));
+        let bindings = bindings.filter(|(index, _)| places.binary_search(index).is_ok());
+        upserts
+            .extend(bindings.filter_map(|(index, bytes)| Some((index, read(index as usize, &bytes).ok()?))));
         upserts.sort_by_key(|(index, _)| *index);
         return Err(shorten(with_references(store, upserts, removals, replace, problems)));
     }
     let (mut indices, upserts): (Vec<u32>, Vec<Upsert>) = upserts.into_iter().unzip();
-    // Bindings stay: they are most of a large change, so each is read once more when it is its turn.
-    let (mut index, mut next) = (0, indices.iter().copied().peekable());
-    let mut others = Vec::with_capacity(indices.len());
-    for part in &mut parts {
-        others.extend(part.extract_if(.., |_| {
-            index += 1;
-            next.next_if_eq(&(index - 1)).is_some()
-        }));
-    }
+    // Bindings are most of a large change, so each is read once more when it is its turn.
+    let mut next = indices.iter().copied().peekable();
+    let others = (0_u32..).zip(parts.iter().flat_map(Part::iter));
+    let others =
+        others.filter(|(index, _)| next.next_if_eq(index).is_some()).map(|(_, bytes)| bytes).collect();
+    let not_bindings = indices.clone();
     indices.append(&mut places);
     let sum = is_binding_counted.then_some(sum);
-    let bindings = Serialized { bytes: parts, ids, sum, read: Some(read_binding) };
+    let bindings = Serialized { parts, not_bindings, ids, sum, read: Some(read_binding) };
     let change = Change { upserts, bindings, removals, replace, sent: others, version, expected };
     store.update_recorded(change).map_err(|mut problems| {
         for problem in &mut problems {
@@ -136,15 +137,15 @@ impl Read {
 
 /// Reads everything; what is found follows one another. Each resource is right or wrong by itself, so that many are read
 /// at once.
-fn read_all(all: &[Vec<Bytes>], is_counted: bool) -> Vec<Read> {
-    let count: usize = all.iter().map(Vec::len).sum();
+fn read_all(all: &[Part], is_counted: bool) -> Vec<Read> {
+    let count: usize = all.iter().map(Part::len).sum();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (count / MANY).clamp(1, processors.min(MAX_THREADS));
     // About as many for each.
-    let mut groups: Vec<(u32, &[Vec<Bytes>])> = Vec::new();
+    let mut groups: Vec<(u32, &[Part])> = Vec::new();
     let (mut first, mut rest) = (0_u32, all);
     for left in (1..=threads).rev() {
-        let wanted = rest.iter().map(Vec::len).sum::<usize>().div_ceil(left);
+        let wanted = rest.iter().map(Part::len).sum::<usize>().div_ceil(left);
         let mut taken = 0;
         let parts = rest.iter().take_while(|part| {
             let more = taken < wanted;
@@ -156,10 +157,10 @@ fn read_all(all: &[Vec<Bytes>], is_counted: bool) -> Vec<Read> {
         first = first.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
         rest = others;
     }
-    let work = |(first, parts): (u32, &[Vec<Bytes>])| {
+    let work = |(first, parts): (u32, &[Part])| {
         let mut found = Read::default();
-        for (index, bytes) in (first..).zip(parts.iter().flatten()) {
-            found.take(index, bytes, is_counted);
+        for (index, bytes) in (first..).zip(parts.iter().flat_map(Part::iter)) {
+            found.take(index, &bytes, is_counted);
         }
         found
     };
@@ -190,7 +191,7 @@ fn read(index: usize, bytes: &Bytes) -> Result<Upsert, Vec<Problem>> {
 
 fn read_binding(bytes: &Bytes) -> Option<PolicyBinding> {
     match read(0, bytes) {
-        Ok(Upsert::Binding(binding)) => Some(binding),
+        Ok(Upsert::Binding(binding)) => Some(*binding),
         _ => None,
     }
 }
@@ -201,15 +202,16 @@ pub fn merge(first: Sent, upon: Vec<Sent>) -> Sent {
         return first;
     }
     let mut all = first;
+    let parts = std::mem::take(&mut all.parts);
+    all.upserts.splice(..0, parts.iter().flat_map(Part::iter));
     for later in upon {
         let mut named: HashSet<ResourceName> = later.removals.iter().cloned().collect();
-        named.extend(later.all().filter_map(|bytes| convert::name_of(bytes)));
+        named.extend(later.all().filter_map(|bytes| convert::name_of(&bytes)));
         // What cannot be read has no name; it stays, and is refused as what it is.
         let stays = |bytes: &Bytes| convert::name_of(bytes).is_none_or(|name| !named.contains(&name));
         all.upserts.retain(stays);
-        all.parts.iter_mut().for_each(|part| part.retain(stays));
         all.removals.retain(|name| !named.contains(name));
-        all.upserts.extend(later.parts.into_iter().flatten().chain(later.upserts));
+        all.upserts.extend(later.parts.iter().flat_map(Part::iter).chain(later.upserts));
         // A snapshot removes what it does not name by itself.
         if all.replace == Replace::Nothing {
             all.removals.extend(later.removals);
@@ -232,7 +234,7 @@ pub fn take_away(store: &Store, sent: &Sent) -> Result<Vec<ResourceName>, Vec<Pr
     let snapshot = store.load();
     let negated = snapshot.negated();
     let mut upserts = Vec::new();
-    let resources = sent.all().filter_map(|bytes| v1::Resource::decode(&**bytes).ok());
+    let resources = sent.all().filter_map(|bytes| v1::Resource::decode(bytes).ok());
     for upsert in resources.filter_map(|resource| convert::upsert(0, resource).ok()) {
         match upsert {
             Upsert::User(new) => {
