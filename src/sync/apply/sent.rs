@@ -51,7 +51,7 @@ impl Sent {
 /// Validates what was sent and puts it into force. The very bytes are what is handed on.
 ///
 /// # Errors
-/// As [`apply`].
+/// As [`apply`](super::apply).
 pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
     let Sent { upserts, mut parts, removals, replace, version, expected } = sent;
     if !upserts.is_empty() {
