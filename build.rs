@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "bindery/v1/sync.proto",
         "bindery/v1/decision.proto",
         "bindery/v1/evaluator.proto",
+        "bindery/v1/flow.proto",
     ];
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;

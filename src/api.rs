@@ -5,4 +5,5 @@
 pub mod ask;
 pub mod convert;
 pub mod decision;
+pub mod flow;
 mod status;

@@ -7,9 +7,11 @@ pub mod admin;
 pub mod places;
 
 use crate::api::decision::DecisionApi;
+use crate::api::flow::{FlowApi, LIFETIME, Tokens};
 use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
+use crate::proto::v1::flow_service_server::FlowServiceServer;
 use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
@@ -54,6 +56,8 @@ pub struct Ending {
 pub struct Doors {
     /// Questions. Absent: none are answered here.
     pub decisions: Option<(Listeners, Waits)>,
+    /// What signs plans of flows. Absent: a key of this process's own.
+    pub tokens: Option<Arc<Tokens>>,
     /// Health over HTTP. Absent: only over gRPC.
     pub admin: Option<TcpListener>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
@@ -157,8 +161,14 @@ pub async fn run(
         if let Some(demand) = waits.demand {
             api = api.with_demand(demand);
         }
+        let tokens = match doors.tokens {
+            Some(tokens) => tokens,
+            None => Arc::new(Tokens::random(LIFETIME)?),
+        };
+        routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
         routes.add_service(api.into_service());
         services.push(<DecisionServiceServer<DecisionApi> as NamedService>::NAME);
+        services.push(<FlowServiceServer<FlowApi> as NamedService>::NAME);
         let routes = with_standard(routes, health_service.clone())?;
         servers.extend(listeners.serve(&routes, &stopping));
         sockets.push(listeners);
@@ -324,8 +334,11 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let status = if serving { Serving } else { NotServing };
     health.set_service_status("", status).await;
-    let name = <DecisionServiceServer<DecisionApi> as NamedService>::NAME;
-    health.set_service_status(name, status).await;
+    let decisions = <DecisionServiceServer<DecisionApi> as NamedService>::NAME;
+    let flows = <FlowServiceServer<FlowApi> as NamedService>::NAME;
+    for name in [decisions, flows] {
+        health.set_service_status(name, status).await;
+    }
 }
 
 #[cfg(test)]

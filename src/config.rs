@@ -15,6 +15,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long the token of a plan is good where nothing else is said.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that it may be good, in seconds: 30 days.
+const MAX_LIFETIME: u64 = 30 * 24 * 60 * 60;
+
 /// Pass or fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -122,6 +127,15 @@ pub struct ServeArgs {
     #[serde(skip)]
     pub no_watch: bool,
 
+    /// File with the keys that sign plans of flows, one a line: the first signs, all are accepted [default: a key of
+    /// this process's own]
+    #[arg(long, env = "BINDERY_PLAN_KEY_FILE", value_name = "FILE")]
+    pub plan_key_file: Option<PathBuf>,
+
+    /// How long the token of a plan is good, in seconds, 60 to 2592000 [default: 86400]
+    #[arg(long, env = "BINDERY_PLAN_LIFETIME_SECONDS", value_name = "SECONDS")]
+    pub plan_lifetime_seconds: Option<u64>,
+
     /// How logs are written [default: text]
     #[arg(long, env = "BINDERY_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -179,6 +193,10 @@ pub struct ServeSettings {
     pub drain: Duration,
     /// Whether files are watched.
     pub watch: bool,
+    /// File with the keys that sign plans.
+    pub plan_key_file: Option<PathBuf>,
+    /// How long the token of a plan is good.
+    pub plan_lifetime: Duration,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged.
@@ -245,6 +263,13 @@ impl ServeArgs {
                 return Err(format!("{setting}: {seconds} is more than 300; lower it"));
             }
         }
+        let lifetime = self.plan_lifetime_seconds.or(file.plan_lifetime_seconds);
+        let lifetime = lifetime.unwrap_or(LIFETIME.as_secs());
+        if !(60..=MAX_LIFETIME).contains(&lifetime) {
+            return Err(format!(
+                "plan-lifetime-seconds: {lifetime} is not between 60 and {MAX_LIFETIME}; correct it"
+            ));
+        }
         let settings = ServeSettings {
             bundles: first(self.bundle, file.bundle),
             blueprints: first(self.blueprint, file.blueprint),
@@ -262,6 +287,8 @@ impl ServeArgs {
             shutdown_delay: Duration::from_secs(delay),
             drain: Duration::from_secs(drain),
             watch: !self.no_watch && self.watch.or(file.watch).unwrap_or(true),
+            plan_key_file: self.plan_key_file.or(file.plan_key_file),
+            plan_lifetime: Duration::from_secs(lifetime),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             sync: self.sync.resolve(file.sync)?,
@@ -365,6 +392,10 @@ mod tests {
             (
                 ServeArgs { shutdown_delay_seconds: Some(301), ..args() },
                 "shutdown-delay-seconds: 301 is more than 300",
+            ),
+            (
+                ServeArgs { plan_lifetime_seconds: Some(59), ..args() },
+                "plan-lifetime-seconds: 59 is not between 60 and 2592000",
             ),
             (ServeArgs { blueprint_files: Some("/no/such".into()), ..args() }, "blueprint-files: `/no/such`"),
             (

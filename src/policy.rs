@@ -10,6 +10,7 @@ mod event_matcher;
 mod geoip;
 mod password;
 mod password_expiry;
+pub(crate) mod plan;
 pub mod python;
 pub mod remote;
 mod report;
@@ -19,6 +20,7 @@ mod secret;
 mod unique_password;
 
 pub use password::Breaches;
+pub use plan::keep_in_plan;
 pub use report::Report;
 pub use scene::Scene;
 pub use secret::Secret;

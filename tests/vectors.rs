@@ -17,8 +17,10 @@ mod tests {
     use crate::support::make::NOW;
     use crate::support::message::Message;
     use crate::support::reference::{Reference, Wrong};
+    use crate::support::vectors::walk::{self, Guide};
     use crate::support::vectors::{self, Pdp, Refusal, Reply, Unanswered, rules};
     use bindery::api::ask::check;
+    use bindery::api::flow::{LIFETIME, Tokens, next_on, plan_on};
     use bindery::evaluators::python::{Isolation, PythonOptions};
     use bindery::evaluators::{BreachSource, Evaluators};
     use bindery::model::{ResourceKind, Timestamp};
@@ -37,6 +39,7 @@ mod tests {
         store: Store,
         runtime: tokio::runtime::Runtime,
         evaluators: Evaluators,
+        tokens: Tokens,
         /// Range files of breached passwords.
         ranges: tempfile::TempDir,
     }
@@ -48,7 +51,8 @@ mod tests {
             let evaluators = Evaluators::default()
                 .with_python(python())
                 .with_breaches(BreachSource::directory(ranges.path()).unwrap());
-            Self { store: Store::new(Settings::default()), runtime, evaluators, ranges }
+            let (store, tokens) = (Store::new(Settings::default()), Tokens::random(LIFETIME).unwrap());
+            Self { store, runtime, evaluators, tokens, ranges }
         }
     }
 
@@ -98,6 +102,55 @@ mod tests {
                 sources: answer.explanation.as_ref().filter(|_| full).map(explained),
             })
         }
+    }
+
+    impl Guide for Bindery {
+        fn load(&mut self, resources: Vec<v1::Resource>) {
+            apply(&self.store, Update::Replace(resources)).unwrap();
+        }
+
+        fn plan(&self, request: v1::PlanFlowRequest) -> v1::PlanFlowResponse {
+            let (snapshot, now) = (self.store.load(), Timestamp::new(NOW, 0));
+            let answer = plan_on(&snapshot, &self.evaluators, &self.tokens, request, now);
+            self.runtime.block_on(answer).unwrap()
+        }
+
+        fn next(&self, request: v1::NextStageRequest) -> v1::NextStageResponse {
+            let (snapshot, now) = (self.store.load(), Timestamp::new(NOW, 0));
+            let answer = next_on(&snapshot, &self.evaluators, &self.tokens, request, now);
+            self.runtime.block_on(answer).unwrap()
+        }
+    }
+
+    /// Flows are walked from planning to the end. What must come out is computed by the rules, which are held to authentik's
+    /// outcomes first: they know what bindery reads otherwise on purpose (an error that is no policy error), and which
+    /// texts are the interpreter's own.
+    #[test]
+    fn bindery_plans_and_steps_as_authentik_does() {
+        let mut differ = Vec::new();
+        for file in vectors::read() {
+            let flows = file.vectors.iter().filter(|vector| vector.json["stages"].is_array());
+            let (mut bindery, mut agree, mut count) = (Bindery::new(), 0, 0);
+            for vector in flows {
+                count += 1;
+                let expected = walk::expected(vector);
+                let by_the_rules = walk::by_the_rules(vector, true);
+                assert!(by_the_rules.agrees(&expected), "{}: {expected:?}, {by_the_rules:?}", vector.name);
+                let wanted = walk::by_the_rules(vector, false);
+                let found = walk::walk(vector, &mut bindery);
+                if wanted.agrees(&found) {
+                    agree += 1;
+                } else {
+                    differ.push(format!("{}: expected {wanted:?}, got {found:?}", vector.name));
+                }
+            }
+            if count > 0 {
+                let (name, differ) = (&file.name, count - agree);
+                writeln!(std::io::stderr(), "bindery's plans: {name}: {agree} agree, {differ} differ")
+                    .unwrap();
+            }
+        }
+        assert!(differ.is_empty(), "{} differ: {}", differ.len(), differ[..differ.len().min(20)].join("\n"));
     }
 
     impl Pdp for Reference {

@@ -5,7 +5,7 @@
 use super::convert;
 use crate::decision::{Answered, Outcome, TargetKey, Waiting, decide};
 use crate::evaluators::{Evaluators, Trial};
-use crate::model::{Explain, Question, Subject, Timestamp};
+use crate::model::{Explain, Question, Subject, TargetRef, Timestamp};
 use crate::policy::World as _;
 use crate::proto::v1;
 use crate::store::{Snapshot, Store};
@@ -14,8 +14,8 @@ use std::time::{Instant, SystemTime};
 use tonic::Code;
 
 /// How often a question may have to wait: once for each policy that changes the context for those after it, and for
-/// each that is called by another one, in its target and what that leans on.
-const MAX_ROUNDS: usize = 1_000;
+/// each that is called by another one, in its target and what that leans on, or in each stage of a flow.
+const MAX_ROUNDS: usize = 10_000;
 
 /// Why a question could not be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,30 +90,24 @@ pub async fn check_on(
     }
 }
 
-/// Answers a question at once, if no policy has to be waited for. Most have none.
-///
-/// # Errors
-/// As [`check`].
-pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -> Result<Attempt, Failure> {
+/// Refuses what cannot be answered on this revision.
+pub(super) fn gate(snapshot: &Snapshot, least: u64) -> Result<(), Failure> {
     let revision = snapshot.revision();
     if snapshot.is_unset() {
         let message = "there is no configuration yet; try again once one is loaded".to_owned();
         return Err(Failure { code: Code::Unavailable, field: String::new(), message });
     }
-    let least = request.min_revision;
     if revision < least {
         let message =
             format!("revision {revision} is in force, and at least {least} is asked for; try again later");
         return Err(Failure { code: Code::FailedPrecondition, field: "min_revision".to_owned(), message });
     }
-    let return_context = request.return_context;
-    let from_event = request.subject.is_none();
-    let mut question = convert::question(request, now)?;
-    if from_event && snapshot.member(&question.subject).user.is_none() {
-        // Nobody vouches for the user of an event whom the directory does not know, so policies see no name either.
-        question.subject = Subject { anonymous: true, ..Subject::default() };
-    }
-    if let Some(limit) = snapshot.too_old_for(&question.target) {
+    Ok(())
+}
+
+/// Refuses what is too old for this target.
+pub(super) fn fresh(snapshot: &Snapshot, target: &TargetRef) -> Result<(), Failure> {
+    if let Some(limit) = snapshot.too_old_for(target) {
         let message = format!(
             "the configuration was not confirmed by its source for longer than {limit:?}; see whether that can be \
              reached"
@@ -121,6 +115,23 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
         let field = super::status::MAX_STALENESS.to_owned();
         return Err(Failure { code: Code::Unavailable, field, message });
     }
+    Ok(())
+}
+
+/// Answers a question at once, if no policy has to be waited for. Most have none.
+///
+/// # Errors
+/// As [`check`].
+pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -> Result<Attempt, Failure> {
+    gate(snapshot, request.min_revision)?;
+    let return_context = request.return_context;
+    let from_event = request.subject.is_none();
+    let mut question = convert::question(request, now)?;
+    if from_event && snapshot.member(&question.subject).user.is_none() {
+        // Nobody vouches for the user of an event whom the directory does not know, so policies see no name either.
+        question.subject = Subject { anonymous: true, ..Subject::default() };
+    }
+    fresh(snapshot, &question.target)?;
     step(snapshot, question, return_context, Vec::new())
 }
 
@@ -190,18 +201,52 @@ pub async fn finish(
     pending: Pending,
 ) -> Result<v1::CheckResponse, Failure> {
     let Pending { mut question, return_context, mut answered, mut waiting } = pending;
-    // A policy that waits more than once has its timeout once.
-    let mut begun: Vec<((TargetKey, u32), tokio::time::Instant)> = Vec::new();
-    for _ in 0..MAX_ROUNDS {
+    let mut rounds = Rounds::default();
+    loop {
+        rounds.settle(snapshot, evaluators, waiting, &mut answered).await?;
+        match step(snapshot, question, return_context, answered)? {
+            Attempt::Answered(response) => return Ok(*response),
+            Attempt::Pending(next) => Pending { question, answered, waiting, .. } = *next,
+        }
+    }
+}
+
+/// The rounds of waiting of one question.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// A policy that waits more than once has its timeout once.
+    begun: Vec<((TargetKey, u32), tokio::time::Instant)>,
+    count: usize,
+}
+
+impl Rounds {
+    /// Sees through all that is waited for, side by side, and adds what came of it.
+    ///
+    /// # Errors
+    /// When the rounds do not come to an end.
+    pub(super) async fn settle(
+        &mut self,
+        snapshot: &Snapshot,
+        evaluators: &Evaluators,
+        waiting: Vec<Waiting>,
+        answered: &mut Vec<Answered>,
+    ) -> Result<(), Failure> {
+        self.count += 1;
+        if self.count > MAX_ROUNDS {
+            let message = format!(
+                "policies still wait after {MAX_ROUNDS} rounds; please report this as a mistake of bindery"
+            );
+            return Err(Failure { code: Code::Internal, field: String::new(), message });
+        }
         let mut running: FuturesUnordered<_> = waiting
             .into_iter()
             .map(|one| {
                 let key = (one.target, one.row);
-                let start = match begun.iter().find(|(other, _)| *other == key) {
+                let start = match self.begun.iter().find(|(other, _)| *other == key) {
                     Some((_, start)) => *start,
                     None => {
                         let start = tokio::time::Instant::now();
-                        begun.push((key, start));
+                        self.begun.push((key, start));
                         start
                     }
                 };
@@ -211,15 +256,8 @@ pub async fn finish(
         while let Some(one) = running.next().await {
             answered.push(one);
         }
-        drop(running);
-        match step(snapshot, question, return_context, answered)? {
-            Attempt::Answered(response) => return Ok(*response),
-            Attempt::Pending(next) => Pending { question, answered, waiting, .. } = *next,
-        }
+        Ok(())
     }
-    let message =
-        format!("policies still wait after {MAX_ROUNDS} rounds; please report this as a mistake of bindery");
-    Err(Failure { code: Code::Internal, field: String::new(), message })
 }
 
 #[cfg(test)]

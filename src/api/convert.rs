@@ -43,13 +43,18 @@ pub(super) fn question(request: v1::CheckRequest, now: Timestamp) -> Checked<Que
         Ok(v1::Scope::TargetAlone) => Scope::TargetAlone,
         Err(_) => return Err(no_member("scope", request.scope)),
     };
-    let explain = match v1::ExplainLevel::try_from(request.explain) {
-        Ok(v1::ExplainLevel::Unspecified | v1::ExplainLevel::None) => Explain::None,
-        Ok(v1::ExplainLevel::Reasons) => Explain::Reasons,
-        Ok(v1::ExplainLevel::Full) => Explain::Full,
-        Err(_) => return Err(no_member("explain", request.explain)),
-    };
+    let explain = explain(request.explain)?;
     Ok(Question { target, subject, context, scope, explain, full_evaluation: request.full_evaluation })
+}
+
+/// How much to explain.
+pub(super) fn explain(level: i32) -> Checked<Explain> {
+    match v1::ExplainLevel::try_from(level) {
+        Ok(v1::ExplainLevel::Unspecified | v1::ExplainLevel::None) => Ok(Explain::None),
+        Ok(v1::ExplainLevel::Reasons) => Ok(Explain::Reasons),
+        Ok(v1::ExplainLevel::Full) => Ok(Explain::Full),
+        Err(_) => Err(no_member("explain", level)),
+    }
 }
 
 /// What and whom a question is about, as far as it says so; the whole of it is checked elsewhere.
@@ -124,7 +129,7 @@ fn name_in(field: &str, name: String) -> Checked<Box<str>> {
     Ok(name.into())
 }
 
-fn bounded(field: &str, text: &str) -> Checked<()> {
+pub(super) fn bounded(field: &str, text: &str) -> Checked<()> {
     if text.len() > MAX_NAME {
         let message = format!("has {} bytes; at most {MAX_NAME} are allowed", text.len());
         return Err(Failure::argument(field, &message));
@@ -138,7 +143,7 @@ fn optional(field: &str, text: String) -> Checked<Option<Box<str>>> {
     Ok((!text.is_empty()).then(|| text.into()))
 }
 
-fn subject(message: v1::Subject) -> Checked<Subject> {
+pub(super) fn subject(message: v1::Subject) -> Checked<Subject> {
     let size = message.encoded_len();
     if size > MAX_SUBJECT {
         let message = format!("has {size} bytes; at most {MAX_SUBJECT} are allowed, so send less");
@@ -203,7 +208,7 @@ fn data(field: &str, data: Option<prost_types::Struct>) -> Checked<Value> {
     }
 }
 
-fn context(message: v1::Context, now: Timestamp) -> Checked<Context> {
+pub(super) fn context(message: v1::Context, now: Timestamp) -> Checked<Context> {
     let size = message.encoded_len();
     if size > MAX_CONTEXT {
         let message = format!("has {size} bytes; at most {MAX_CONTEXT} are allowed, so send less");
@@ -313,7 +318,24 @@ pub(super) fn response(answer: Answer, summary: String, revision: u64, age: Age)
         explanation,
         valid_until: answer.valid_until.map(value::to_timestamp),
         context: answer.changed_context.map(value::to_struct),
-        age: age.age.and_then(|age| age.try_into().ok()),
+        age: age_message(age),
+    }
+}
+
+/// How long ago the configuration was confirmed, as a message.
+pub(super) fn age_message(age: Age) -> Option<prost_types::Duration> {
+    age.age.and_then(|age| age.try_into().ok())
+}
+
+/// The message of a reason.
+pub(super) const fn reason(reason: Reason) -> v1::Reason {
+    match reason {
+        Reason::Bindings => v1::Reason::Bindings,
+        Reason::NoBindings => v1::Reason::NoBindings,
+        Reason::ParentFailed => v1::Reason::ParentFailed,
+        Reason::AccessGroupPassed => v1::Reason::AccessGroupPassed,
+        Reason::AccessGroupFailed => v1::Reason::AccessGroupFailed,
+        Reason::Authentication(_) => v1::Reason::Authentication,
     }
 }
 
@@ -324,15 +346,7 @@ const fn decision(decision: Decision) -> v1::Decision {
     }
 }
 
-fn explanation(report: TargetReport) -> v1::Explanation {
-    let reason = match report.reason {
-        Reason::Bindings => v1::Reason::Bindings,
-        Reason::NoBindings => v1::Reason::NoBindings,
-        Reason::ParentFailed => v1::Reason::ParentFailed,
-        Reason::AccessGroupPassed => v1::Reason::AccessGroupPassed,
-        Reason::AccessGroupFailed => v1::Reason::AccessGroupFailed,
-        Reason::Authentication(_) => v1::Reason::Authentication,
-    };
+pub(super) fn explanation(report: TargetReport) -> v1::Explanation {
     let mode = match report.mode {
         Mode::Any => v1::PolicyEngineMode::Any,
         Mode::All => v1::PolicyEngineMode::All,
@@ -340,7 +354,7 @@ fn explanation(report: TargetReport) -> v1::Explanation {
     v1::Explanation {
         target: Some(target_message(report.kind, report.id.to_string())),
         decision: decision(report.decision).into(),
-        reason: reason.into(),
+        reason: reason(report.reason).into(),
         policy_engine_mode: mode.into(),
         bindings: report.bindings.into_iter().map(binding).collect(),
         parents: report.parents.into_iter().map(explanation).collect(),

@@ -6,6 +6,7 @@ use super::ask::{Attempt, Failure, attempt, finish, now};
 use super::convert;
 use super::status::{ON_DEMAND, error, status};
 use crate::evaluators::Evaluators;
+use crate::model::{Subject, TargetRef};
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
 use crate::store::{OnDemand, Snapshot, Store, Wanted};
@@ -58,7 +59,7 @@ impl DecisionApi {
     }
 
     /// What is in force, once it is this revision or a newer one, or time is up: then the question says so.
-    async fn snapshot(&self, revision: u64, patience: Duration) -> Arc<Snapshot> {
+    pub(super) async fn snapshot(&self, revision: u64, patience: Duration) -> Arc<Snapshot> {
         let snapshot = self.store.load();
         if snapshot.revision() >= revision {
             return snapshot;
@@ -67,16 +68,34 @@ impl DecisionApi {
     }
 
     /// How long a call may wait for a revision.
-    fn patience(&self, metadata: &MetadataMap) -> Duration {
+    pub(super) fn patience(&self, metadata: &MetadataMap) -> Duration {
         // The answer that it is not there must come before the caller's time is up.
         deadline(metadata).map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)))
     }
 
     /// Sees to it that what a question is about is here, where only a part is held.
     async fn fetch(&self, request: &v1::CheckRequest) -> Result<(), Failure> {
-        let Some(demand) = &self.demand else { return Ok(()) };
+        if !self.is_partial() {
+            return Ok(());
+        }
         let Some((target, subject)) = convert::about(request) else { return Ok(()) };
-        let why = match demand.wanted(&target, &subject) {
+        self.fetch_about(&target, &subject).await
+    }
+
+    /// Whether only what is asked about is held.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.demand.is_some()
+    }
+
+    /// What policies need that is not in memory.
+    pub(super) fn evaluators(&self) -> &Evaluators {
+        &self.evaluators
+    }
+
+    /// Sees to it that this target and this subject are here, where only a part is held.
+    pub(super) async fn fetch_about(&self, target: &TargetRef, subject: &Subject) -> Result<(), Failure> {
+        let Some(demand) = &self.demand else { return Ok(()) };
+        let why = match demand.wanted(target, subject) {
             Wanted::Here => return Ok(()),
             Wanted::Coming(subscription) if demand.arrival(subscription).await => return Ok(()),
             Wanted::Coming(_) => {

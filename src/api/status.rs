@@ -1,6 +1,7 @@
 //! The one place that maps failures to gRPC status codes, with what a gateway does about each:
 //!
-//! - `INVALID_ARGUMENT`: the gateway asks wrongly; it must not retry, and fails closed.
+//! - `INVALID_ARGUMENT`: the gateway asks wrongly; it must not retry, and fails closed. A plan token that is refused is
+//!   one: plan again.
 //! - `NOT_FOUND`: the target is not in the configuration; the gateway fails closed until it is pushed.
 //! - `UNAVAILABLE`: no configuration yet, one that is too old, or what the question is about is not held; the gateway may retry, and applies its failure mode meanwhile.
 //! - `FAILED_PRECONDITION`: the revision asked for is not reached; the caller waits and asks again.
@@ -22,9 +23,13 @@ pub(super) const MAX_STALENESS: &str = "max_staleness";
 /// The setting at fault when what a question is about is not held.
 pub(super) const ON_DEMAND: &str = "on_demand";
 
+/// The field at fault when a plan token is refused.
+pub(super) const TOKEN: &str = "token";
+
 /// The reason of an error, for programs.
 fn reason(failure: &Failure) -> &'static str {
     match failure.code {
+        Code::InvalidArgument if failure.field == TOKEN => "PLAN_REFUSED",
         Code::InvalidArgument => "INVALID_QUESTION",
         Code::NotFound => "UNKNOWN_TARGET",
         Code::Unavailable => match failure.field.as_str() {
@@ -84,6 +89,8 @@ mod tests {
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "bindery"));
             assert_eq!(error(failure(code)).code, u32::try_from(i32::from(code)).unwrap());
         }
+        let failure_of_token = Failure { field: TOKEN.to_owned(), ..failure(Code::InvalidArgument) };
+        assert_eq!(status(failure_of_token).get_details_error_info().unwrap().reason, "PLAN_REFUSED");
         for (field, reason) in [(MAX_STALENESS, "CONFIGURATION_TOO_OLD"), (ON_DEMAND, "NOT_HELD")] {
             let failure = Failure { field: field.to_owned(), ..failure(Code::Unavailable) };
             assert_eq!(status(failure).get_details_error_info().unwrap().reason, reason);

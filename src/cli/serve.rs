@@ -3,6 +3,7 @@
 //! Must not know: how a question is answered.
 
 use super::evaluators::evaluators;
+use crate::api::flow::Tokens;
 use crate::app::{self, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
@@ -264,6 +265,7 @@ async fn listen(
         let socket = settings.socket.as_deref();
         let listeners = listeners(settings, "listen", settings.listen, socket, "answering").await?;
         let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });
+        doors.tokens = Some(Arc::new(tokens(settings)?));
         doors.decisions = Some((listeners, Waits { revision: settings.sync.revision_wait, demand }));
     }
     doors.admin = listeners(settings, "admin-listen", settings.admin, None, "telling health").await?.tcp;
@@ -286,6 +288,14 @@ async fn listen(
         doors.sync = Some((listeners, Arc::clone(ledger), options));
     }
     Ok(doors)
+}
+
+/// What signs plans of flows.
+fn tokens(settings: &ServeSettings) -> Result<Tokens, String> {
+    let Some(path) = &settings.plan_key_file else { return Tokens::random(settings.plan_lifetime) };
+    let wrong = |what: String| format!("plan-key-file: `{}`: {what}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    Tokens::from_text(&text, settings.plan_lifetime).map_err(wrong)
 }
 
 async fn listeners(

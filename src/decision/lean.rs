@@ -83,6 +83,22 @@ pub fn decide<V: View>(
     })
 }
 
+impl BindingSet {
+    /// What became of the target; takes the bindings out of the result.
+    pub(super) fn report(&self, result: &mut SetResult, reason: Reason) -> TargetReport {
+        TargetReport {
+            kind: self.kind,
+            id: self.id.clone(),
+            name: self.name.clone(),
+            decision: Decision::from_pass(result.passing),
+            reason,
+            mode: self.mode,
+            bindings: std::mem::take(&mut result.bindings),
+            parents: Vec::new(),
+        }
+    }
+}
+
 /// A target's outcome, or what has to be waited for.
 type Partial = Result<Part, Vec<Waiting>>;
 
@@ -105,16 +121,7 @@ impl Part {
         if !result.waiting.is_empty() {
             return Err(result.waiting);
         }
-        let report = TargetReport {
-            kind: set.kind,
-            id: set.id.clone(),
-            name: set.name.clone(),
-            decision: Decision::from_pass(result.passing),
-            reason,
-            mode: set.mode,
-            bindings: std::mem::take(&mut result.bindings),
-            parents: Vec::new(),
-        };
+        let report = set.report(&mut result, reason);
         Ok(Self { result, report })
     }
 

@@ -13,7 +13,7 @@ pub fn summarize(report: &TargetReport, member: &Member<'_>) -> String {
     format!("{who} {verb} reach {} `{}`: {because}", report.kind.noun(), report.name)
 }
 
-fn because(report: &TargetReport) -> String {
+pub(super) fn because(report: &TargetReport) -> String {
     let parent = report.parents.first();
     match report.reason {
         Reason::Bindings => bindings(report),

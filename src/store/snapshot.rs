@@ -471,16 +471,17 @@ impl FlowView for Snapshot {
             let placed = PlacedStage {
                 key,
                 binding: entry.target.id.clone(),
-                stage: self.stages.get(entry.placed?.1)?.name.clone(),
+                stage: Arc::clone(self.stages.get(entry.placed?.1)?),
+                order: detail.order,
                 evaluate_on_plan: detail.evaluate_on_plan,
                 re_evaluate_policies: detail.re_evaluate_policies,
+                invalid_response_action: detail.invalid_response_action,
             };
-            Some((detail.order, placed))
+            Some(placed)
         };
-        let mut stages: Vec<(i32, PlacedStage)> =
-            self.referrers(Node::Target(key)).filter_map(place).collect();
-        stages.sort_by(|a, b| (a.0, &a.1.binding).cmp(&(b.0, &b.1.binding)));
-        let stages = stages.into_iter().map(|(_, stage)| stage).collect();
-        Some(FlowLayout { authentication: flow.authentication, denied_action: flow.denied_action, stages })
+        let mut stages: Vec<PlacedStage> = self.referrers(Node::Target(key)).filter_map(place).collect();
+        stages.sort_by(|a, b| (a.order, &a.binding).cmp(&(b.order, &b.binding)));
+        let (authentication, denied_action) = (flow.authentication, flow.denied_action);
+        Some(FlowLayout { id: self.target(key)?.target.id.clone(), authentication, denied_action, stages })
     }
 }

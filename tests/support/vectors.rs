@@ -9,6 +9,7 @@ mod engine;
 pub(crate) mod planner;
 mod question;
 pub(crate) mod rules;
+pub(crate) mod walk;
 
 use crate::support::message::{Message, agree};
 use bindery::proto::v1;

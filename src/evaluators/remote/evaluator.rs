@@ -5,8 +5,9 @@
 use super::circuit::Circuit;
 use super::fault::Fault;
 use super::{RemoteOptions, convert};
-use crate::policy::Verdict;
+use crate::model::Value;
 use crate::policy::remote::Call;
+use crate::policy::{Verdict, keep_in_plan};
 use crate::proto::v1::policy_evaluator_client::PolicyEvaluatorClient;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -76,6 +77,7 @@ async fn attempt(
     max_answer: usize,
 ) -> Result<Verdict, Fault> {
     let Call { address, policy, may_change_context, scene } = call;
+    let before = if may_change_context { scene.context.values.clone() } else { Value::Null };
     let start = Instant::now();
     let late = || Fault::late(&address, &policy, start.elapsed());
     let mut request = Request::new(convert::request(&policy, scene));
@@ -87,7 +89,13 @@ async fn attempt(
             true => Err(late()),
             false => Err(Fault::of(&status, &address, &policy, max_answer)),
         },
-        Ok(Ok(response)) => convert::verdict(response.into_inner(), &address, &policy, may_change_context)
-            .map_err(|what| Fault::answer(&address, &policy, &what)),
+        Ok(Ok(response)) => {
+            let verdict = convert::verdict(response.into_inner(), &address, &policy, may_change_context);
+            let mut verdict = verdict.map_err(|what| Fault::answer(&address, &policy, &what))?;
+            if let Some(after) = verdict.changes.as_mut().and_then(|changes| changes.values.as_mut()) {
+                keep_in_plan(&before, after);
+            }
+            Ok(verdict)
+        }
     }
 }

@@ -6,10 +6,10 @@ use super::kind::Held;
 use super::operator::{self, Against, Operator, flips, holds};
 use super::program::{Action, Combine, Comparison, Node, Operand, Setter, Source};
 use crate::model::{Group, MissingBehavior, Timestamp, Value};
-use crate::policy::{Called, Changes, Deferred, Evaluation, Input, Verdict};
+use crate::policy::plan::into_map;
+use crate::policy::{Called, Changes, Deferred, Evaluation, Input, Verdict, keep_in_plan};
 use regex::Regex;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a program sees, with what it changed so far.
@@ -275,8 +275,8 @@ impl Run<'_> {
                         flow-stage binding, or give the context a `flow_plan`";
             return Err(Halt::Error(text.into()));
         }
-        let values = self.scene.values.take().unwrap_or_else(|| self.scene.input.context.values.clone());
-        let mut values = into_map(values);
+        let before = self.scene.values.take().unwrap_or_else(|| self.scene.input.context.values.clone());
+        let mut values = into_map(before.clone());
         match target {
             Setter::Context(key) => values.insert(key.clone(), value),
             Setter::PromptData(key) => {
@@ -285,7 +285,9 @@ impl Run<'_> {
                 values.insert("prompt_data".into(), Value::Map(data))
             }
         };
-        self.scene.values = Some(Value::Map(values));
+        let mut values = Value::Map(values);
+        keep_in_plan(&before, &mut values);
+        self.scene.values = Some(values);
         Ok(())
     }
 }
@@ -300,12 +302,4 @@ fn is_url(value: &Held<'_>, url: &Regex) -> bool {
 fn compile<'p>(text: &str, case_sensitive: bool, key: &str) -> Result<Regex, Halt<'p>> {
     operator::pattern(text, case_sensitive)
         .map_err(|error| Halt::Error(format!("the value of `{key}` {error}").into()))
-}
-
-/// The map that a value is; whatever else it was is replaced by an empty one.
-fn into_map(value: Value) -> BTreeMap<Box<str>, Value> {
-    match value {
-        Value::Map(map) => map,
-        _ => BTreeMap::new(),
-    }
 }

@@ -71,7 +71,7 @@ pub(super) fn assemble(body: &str, needs: Needs, variant: Variant, changes: bool
     if groups {
         out.push_str(if needs.parents { "_with_parents = True\n" } else { "_with_parents = False\n" });
     }
-    out.push_str("_request = PolicyRequest(_user(_in['user']), _in['context'])\n_revive(_request.context)\n");
+    out.push_str("_request = PolicyRequest(_user(_in['user']), _in['context'])\n_revive(_request.context, _request.user)\n");
     let (mut parameters, mut arguments) = (
         "request, context, ak_message, ak_is_sso_flow".to_owned(),
         "_request, _request.context, ak_message, _request.context.get('is_sso', False)".to_owned(),

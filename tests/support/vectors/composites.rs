@@ -55,8 +55,16 @@ fn device(vector: &Vector) -> Case {
     let (device, group) = (&json["device"], &json["access_group"]);
     let evaluate = |part: &Json| {
         let (mode, user) = (text(&part["mode"]), text(&json["request"]["user"]));
-        Set { vector, mode, bindings: &part["bindings"], user, empty_result: false, as_authentik: false }
-            .evaluate()
+        Set {
+            vector,
+            mode,
+            bindings: &part["bindings"],
+            user,
+            empty_result: false,
+            as_authentik: false,
+            seen: None,
+        }
+        .evaluate()
     };
     let mut resources = config::base(vector);
     let device_ref = target(T::Device("laptop".into()));
@@ -178,6 +186,7 @@ fn notification_rule(vector: &Vector) -> Case {
             user: "anonymous",
             empty_result: false,
             as_authentik: false,
+            seen: None,
         };
         passing = set.evaluate().passing;
     }

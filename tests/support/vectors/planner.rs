@@ -1,5 +1,4 @@
-//! Planner vectors. `tests/planner.rs` holds the planner to them; here a plain question about the flow is asked: who
-//! may enter it.
+//! Planner vectors. [`super::walk`] goes through the flow; here a plain question about it is asked: who may enter it.
 //!
 //! The authentication requirement looks at the session's user, the flow's bindings at the pending user if the context
 //! has one. A plain question knows one subject, so only vectors are asked where the two are the same.
@@ -17,7 +16,7 @@ pub(super) fn case(vector: &Vector) -> Case {
     let json = &vector.json;
     let pending = &json["request"]["context"]["pending_user"];
     let session = text(&json["request"]["http_user"]);
-    let elsewhere = || Case::skip("two subjects, which tests/planner.rs compares".to_owned());
+    let elsewhere = || Case::skip("two subjects, which only a plan can tell apart".to_owned());
     if !pending.is_null() && pending != session {
         return elsewhere();
     }
@@ -76,6 +75,7 @@ pub(crate) fn set(vector: &Vector, as_authentik: bool) -> Set<'_> {
         user: text(&json["request"]["http_user"]),
         empty_result: true,
         as_authentik,
+        seen: None,
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use std::net::IpAddr;
 
 /// The username of somebody who is being enrolled.
-const UNSAVED: &str = "pending-unsaved";
+pub(crate) const UNSAVED: &str = "pending-unsaved";
 
 /// Who a vector asks about. A user of the directory is asked about in both ways: by id and by username.
 pub(super) fn subjects(vector: &Vector, user: &str) -> Vec<v1::Subject> {

@@ -6,6 +6,8 @@
 use super::{Vector, items, text};
 use crate::support::message::Message;
 use serde_json::Value as Json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// What came of one binding set.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,23 @@ pub(crate) struct Set<'a> {
     pub(crate) empty_result: bool,
     /// Reads an error that is no policy error as authentik does: a fail, whatever the failure result.
     pub(crate) as_authentik: bool,
+    /// What expressions see, where they are evaluated rather than looked up.
+    pub(crate) seen: Option<&'a Seen>,
+}
+
+/// What an expression of a flow sees.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// The plan's context.
+    pub(crate) context: RefCell<BTreeMap<String, Json>>,
+    /// How many stages the plan has, where there is one.
+    pub(crate) stages: Option<usize>,
+}
+
+impl Seen {
+    fn number(&self, key: &str) -> Option<f64> {
+        self.context.borrow().get(key).and_then(Json::as_f64)
+    }
 }
 
 /// The groups of a user, with all ancestors.
@@ -47,6 +66,15 @@ fn groups_of(vector: &Vector, user: &str) -> Vec<String> {
         next += 1;
     }
     mine
+}
+
+/// Whether one of a user's groups makes superusers.
+pub(crate) fn is_superuser(vector: &Vector, user: &str) -> bool {
+    let mine = groups_of(vector, user);
+    let groups = vector.list("groups");
+    groups
+        .iter()
+        .any(|group| group["is_superuser"] == true && mine.iter().any(|id| group["id"] == id.as_str()))
 }
 
 impl Set<'_> {
@@ -117,6 +145,13 @@ impl Set<'_> {
             "raise_bare" => (failure_result, Message::texts(&[""])),
             "raise_other" if self.as_authentik => (false, message()),
             "raise_other" => (failure_result, message()),
+            "expression" if self.seen.is_some() => {
+                let (result, messages) = self.expression(text(&policy["body"]), self.seen.unwrap());
+                match result {
+                    Ok(passing) => (passing != (binding["negate"] == true), messages),
+                    Err(error) => (failure_result, vec![error]),
+                }
+            }
             kind => {
                 let sources = self.vector.json["expected"]["sources"].as_array().into_iter().flatten();
                 let mut its = sources.filter(|source| source["binding"] == index);
@@ -126,6 +161,65 @@ impl Set<'_> {
                 (source["passing"] == true, said(policy, &source["messages"], ""))
             }
         }
+    }
+}
+
+impl Set<'_> {
+    /// One of the few expressions that flows are tried with: what it says, or its error.
+    fn expression(&self, body: &str, seen: &Seen) -> (Result<bool, Message>, Vec<Message>) {
+        let (mut messages, mut passing) = (Vec::new(), Ok(false));
+        for line in body.lines() {
+            let between = |start: &str, end: &str| line.strip_prefix(start)?.strip_suffix(end);
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            let planned = || seen.stages.map(|stages| stages as f64);
+            if line == "ak_message('n=' + str(context.get('n')))" {
+                let n = seen.number("n").map_or("None".to_owned(), |n| n.to_string());
+                messages.push(Message::Text(format!("n={n}")));
+            } else if line == "ak_message(str(len(context['flow_plan'].bindings)))" {
+                messages.push(Message::Text(seen.stages.unwrap().to_string()));
+            } else if let Some(text) = between("ak_message('", "')") {
+                messages.push(Message::Text(text.to_owned()));
+            } else if let Some(text) = between("raise ValueError('", "')") {
+                passing = Err(Message::Text(text.to_owned()));
+            } else if line == "context['flow_plan'].context['mark'] = 7" {
+                seen.context.borrow_mut().insert("mark".into(), 7.into());
+            } else if line == "return True" {
+                passing = Ok(true);
+            } else if line == "return request.user.is_authenticated" {
+                passing = Ok(self.user != "anonymous");
+            } else if line == "return context.get('flag', False)" {
+                passing = Ok(seen.context.borrow().get("flag") == Some(&Json::Bool(true)));
+            } else if let Some(name) = between("return request.user.username == '", "'") {
+                let users = self.vector.list("users");
+                let user = users.iter().find(|user| user["id"] == self.user);
+                passing = Ok(user.is_some_and(|user| user["username"] == name));
+            } else if let Some(name) = between("return ak_is_group_member(request.user, name='", "')") {
+                let groups = self.vector.list("groups");
+                let group = groups.iter().find(|group| group["name"] == name);
+                let mine = groups_of(self.vector, self.user);
+                passing = match self.user {
+                    // Django's anonymous user has no such groups, and somebody who is not saved cannot have any.
+                    "anonymous" | "unsaved" => Err(Message::Some),
+                    _ => Ok(group.is_some_and(|group| mine.iter().any(|id| group["id"] == id.as_str()))),
+                };
+            } else if let Some(limit) = between("return context.get('n', 0) > ", "") {
+                passing = Ok(seen.number("n").unwrap_or(0.0) > number(limit));
+            } else if let Some(wanted) = between("return context.get('n') == ", "") {
+                passing = Ok(seen.number("n") == Some(number(wanted)));
+            } else if let Some(wanted) = between("return context.get('mark') == ", "") {
+                passing = Ok(seen.number("mark") == Some(number(wanted)));
+            } else if let Some(limit) = between(
+                "return len(context['flow_plan'].bindings) > ",
+                " if 'flow_plan' in context else True",
+            ) {
+                passing = Ok(planned().is_none_or(|stages| stages > number(limit)));
+            } else if let Some(wanted) = between("return len(context['flow_plan'].bindings) == ", "") {
+                passing = Ok(planned() == Some(number(wanted)));
+            } else {
+                panic!("{}: an expression that the rules do not know: {line}", self.vector.name);
+            }
+        }
+        (passing, messages)
     }
 }
 
@@ -231,5 +325,6 @@ pub(crate) fn set(vector: &Vector, as_authentik: bool) -> Set<'_> {
         user: text(&json["request"]["user"]),
         empty_result: json["empty_result"].as_bool().unwrap_or(true),
         as_authentik,
+        seen: None,
     }
 }

@@ -1,2 +1,2 @@
-def _revive(context):
+def _revive(context, user):
     pass
