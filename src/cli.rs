@@ -8,6 +8,7 @@ mod convert;
 mod diff;
 mod evaluators;
 pub(crate) mod output;
+mod plan;
 mod policies;
 mod policy;
 mod push;
@@ -54,6 +55,7 @@ Examples:
   bindery validate config/
   bindery serve --bundle config/
   bindery check application/grafana --user ada
+  bindery plan default-authentication-flow --user ada
   bindery test tests/*.yaml
   bindery convert blueprints/ > bundle.yaml
   bindery push config/ --to 127.0.0.1:9192
@@ -75,6 +77,8 @@ enum Command {
     Hub(Box<ServeArgs>),
     /// Ask whether a subject may reach a target, and why
     Check(Box<check::CheckArgs>),
+    /// Plan a flow for somebody, and walk through it
+    Plan(Box<plan::PlanArgs>),
     /// Read configuration as a whole and say what is wrong with it
     Validate(validate::ValidateArgs),
     /// Run decision cases and compare what comes out with what is expected
@@ -132,6 +136,7 @@ pub fn run(cli: Cli) -> Exit {
 fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
     match command {
         Command::Check(args) => check::run(*args, screen),
+        Command::Plan(args) => plan::run(*args, &mut io::stdin().lock(), screen),
         Command::Validate(args) => validate::run(&args, screen),
         Command::Test(args) => test::run(&args, screen),
         Command::Convert(args) => convert::run(&args, screen),

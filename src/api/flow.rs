@@ -16,7 +16,7 @@ use super::status::{TOKEN, status};
 use crate::decision::flow::{Journey, PlanEntry, Planned, Stepped, Travellers, describe_plan, describe_step};
 use crate::decision::{Answered, TargetKey, View as _};
 use crate::evaluators::Evaluators;
-use crate::model::{Context, Explain, Id, Subject, TargetKind, TargetRef, Timestamp};
+use crate::model::{Context, Explain, Id, Subject, Target, TargetKind, TargetRef, Timestamp};
 use crate::proto::v1;
 use crate::proto::v1::flow_service_server::{FlowService, FlowServiceServer};
 use crate::store::Snapshot;
@@ -154,7 +154,9 @@ impl Trip {
         let key = snapshot.find(&target).map_err(|_| missing())?;
         super::ask::fresh(snapshot, &target)?;
         let pending = pending::pending_user(snapshot, &mut context.values)?;
-        let name = snapshot.target_data(key).map(|target| target.display_name().into()).unwrap_or_default();
+        // Its slug: what people see of a flow is a title.
+        let slug = |target: &Target| target.key.clone().unwrap_or_else(|| target.id.to_string().into());
+        let name = snapshot.target_data(key).map(slug).unwrap_or_default();
         Ok(Self { key, name, subject, pending, context, explain })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know: how a question is decided.
 
-mod ask;
+pub(super) mod ask;
 pub(super) mod question;
 
 use super::Exit;
@@ -65,18 +65,18 @@ pub(super) struct CheckArgs {
 /// Who is asked.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who is asked")]
-struct WhomArgs {
+pub(super) struct WhomArgs {
     /// Server to ask: http://ADDRESS:PORT, or unix:PATH [default: http://127.0.0.1:9191]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["bundle", "blueprint"])]
-    server: Option<String>,
+    pub(super) server: Option<String>,
 
     /// Bundle to decide from, without a server: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
-    bundle: Vec<PathBuf>,
+    pub(super) bundle: Vec<PathBuf>,
 
     /// Blueprint to decide from, without a server: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
-    blueprint: Vec<PathBuf>,
+    pub(super) blueprint: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,7 +111,7 @@ impl Trouble {
         (self.error.message, self.problems)
     }
 
-    fn new(code: tonic::Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: tonic::Code, message: impl Into<String>) -> Self {
         let code = u32::try_from(i32::from(code)).unwrap_or_default();
         let error = v1::CheckError { code, message: message.into(), field: String::new() };
         Self { error, problems: Vec::new() }
@@ -157,7 +157,8 @@ pub(super) fn run(args: CheckArgs, screen: &mut Screen<'_>) -> Exit {
     }
 }
 
-fn tell(trouble: &Trouble, json: bool, screen: &mut Screen<'_>) -> Exit {
+/// Says why there is no answer.
+pub(super) fn tell(trouble: &Trouble, json: bool, screen: &mut Screen<'_>) -> Exit {
     if json {
         let v1::CheckError { code, message, field } = &trouble.error;
         let error = json!({"code": code, "message": message, "field": field, "problems": trouble.problems});

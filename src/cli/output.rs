@@ -55,11 +55,16 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Shows what somebody at the terminal is asked for.
+    pub(crate) fn prompt(&mut self, text: impl Display) {
+        self.flush();
+        let _ = write!(self.err, "{text}");
+        let _ = self.err.flush();
+    }
+
     /// Asks somebody at the terminal; anything but a yes is a no.
     pub(crate) fn ask(&mut self, question: impl Display) -> bool {
-        self.flush();
-        let _ = write!(self.err, "{question}");
-        let _ = self.err.flush();
+        self.prompt(question);
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")

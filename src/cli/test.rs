@@ -3,6 +3,7 @@
 //! Must not know: how a case is compared, how a report is written.
 
 mod case;
+mod flow;
 mod report;
 
 use super::Exit;
@@ -41,6 +42,19 @@ A file holds one or more documents, each with a configuration and cases:
       expect: {decision: allow}
 
 `expect` takes `decision` (allow or deny), `messages` (all of them, in order) or `error` (a part of the text).
+
+A case may plan a flow instead, and walk through it:
+
+    - name: somebody whose password was checked elsewhere is not asked again
+      plan: {flow: login, subject: {anonymous: true}}
+      expect: {stages: [identification, password, mfa]}
+      steps:
+        - expect: {stage: identification}
+        - set: {pending_user: {username: ada, backend: ldap}}
+          expect: {stage: mfa, dropped: [password]}
+        - expect: {finished: true}
+
+There, `expect` takes `stages`, `outcome` (planned, not_applicable or empty), `messages` or `error`.
 
 Examples:
   bindery test tests/*.yaml

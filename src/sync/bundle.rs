@@ -3,7 +3,7 @@
 //! Beyond the mapping, a few forms are taken that people would write:
 //! - enum values without their prefix and in any case: `any`, `require_superuser`, `allow`;
 //! - durations as a number of seconds: `30` for `30s`;
-//! - `DummyMessages` and `ExpectedMessages` as a list of texts;
+//! - `DummyMessages`, `ExpectedMessages` and `ExpectedStages` as a list of texts;
 //! - a `RacEndpointRef` as a text, its id.
 //!
 //! A field that is null is as if it were not there. Free data (`attributes`, `values`, ...) is any YAML without tags.
@@ -46,9 +46,10 @@ const KINDS: [(&str, &str); 15] = [
 ];
 
 /// Messages that may be written as the value of one of their fields.
-const SHORT_FORMS: [(&str, &str); 3] = [
+const SHORT_FORMS: [(&str, &str); 4] = [
     ("bindery.v1.DummyMessages", "texts"),
     ("bindery.v1.ExpectedMessages", "texts"),
+    ("bindery.v1.ExpectedStages", "names"),
     ("bindery.v1.RacEndpointRef", "id"),
 ];
 

@@ -152,15 +152,46 @@ fn case(
     } else {
         names.insert(case.name.clone(), node.line);
     }
-    if case.check.is_none() {
-        wrong("the case has no `check`; write the question".to_owned());
-    }
     let expect = case.expect.clone().unwrap_or_default();
-    let answer = expect.decision != 0 || expect.messages.is_some();
-    if !answer && expect.error.is_empty() {
-        wrong("the case expects nothing; write `decision`, `messages` or `error` under `expect`".to_owned());
+    let of_check = expect.decision != 0;
+    let of_plan = expect.outcome != 0 || expect.stages.is_some();
+    let answer = of_check || of_plan || expect.messages.is_some();
+    match (&case.check, &case.plan) {
+        (None, None) => wrong("the case has no `check`; write the question, or a `plan`".to_owned()),
+        (Some(_), Some(_)) => wrong("the case has a `check` and a `plan`; remove one".to_owned()),
+        (Some(_), None) => {
+            if of_plan {
+                wrong("`outcome` and `stages` are of a `plan`; remove them, or the `check`".to_owned());
+            }
+            if !case.steps.is_empty() {
+                wrong("`steps` go through a `plan`; remove them, or the `check`".to_owned());
+            }
+        }
+        (None, Some(_)) if of_check => {
+            wrong("`decision` is of a `check`; write `outcome` or `stages` for a `plan`".to_owned());
+        }
+        (None, Some(_)) => {}
+    }
+    if !answer && expect.error.is_empty() && case.steps.is_empty() {
+        let what = if case.plan.is_some() { "`outcome`, `stages`" } else { "`decision`" };
+        wrong(format!("the case expects nothing; write {what}, `messages` or `error` under `expect`"));
     } else if answer && !expect.error.is_empty() {
         wrong("the case expects an answer and an `error`; remove one".to_owned());
+    }
+    let ends = !expect.error.is_empty()
+        || !matches!(expect.outcome(), v1::PlanOutcome::Unspecified | v1::PlanOutcome::Planned);
+    if ends && !case.steps.is_empty() {
+        wrong("the case expects no plan, and goes through it in `steps`; remove one".to_owned());
+    }
+    for (index, step) in case.steps.iter().enumerate() {
+        let expect = step.expect.clone().unwrap_or_default();
+        match (expect.stage.is_empty(), expect.finished) {
+            (true, false) => {
+                wrong(format!("steps[{index}] expects nothing; write `stage` or `finished` under `expect`"))
+            }
+            (false, true) => wrong(format!("steps[{index}] expects a `stage` and the end; remove one")),
+            _ => {}
+        }
     }
     if problems.is_empty() { Ok(case) } else { Err(problems) }
 }

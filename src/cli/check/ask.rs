@@ -3,23 +3,24 @@
 //! Must not know: what is asked, how the answer is shown.
 
 use super::Trouble;
-use crate::api::ask::{self, check};
+use crate::api::ask::{self, Failure, check};
 use crate::cli::address;
 use crate::cli::evaluators::{evaluators, places};
 use crate::cli::sources;
 use crate::config::PolicySettings;
+use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_client::DecisionServiceClient;
-use crate::store::Settings;
+use crate::store::{Settings, Store};
 use crate::sync::source::SourceSpec;
 use std::error::Error;
 use std::time::Duration;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// Where `bindery serve` listens when nothing else is said.
-pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:9191";
+pub(in crate::cli) const DEFAULT_SERVER: &str = "http://127.0.0.1:9191";
 
 /// How long a server may take, from the first packet on.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -31,26 +32,46 @@ pub(super) async fn files(
     policies: &PolicySettings,
     request: v1::CheckRequest,
 ) -> Result<v1::CheckResponse, Trouble> {
+    let (store, evaluators) = loaded(spec, settings, policies)?;
+    check(&store, &evaluators, request, ask::now()).await.map_err(Trouble::from)
+}
+
+/// A store with what files say, and what its policies need.
+pub(in crate::cli) fn loaded(
+    spec: &SourceSpec,
+    settings: Settings,
+    policies: &PolicySettings,
+) -> Result<(Store, Evaluators), Trouble> {
     let invalid = |problems| Trouble::files("the configuration is not valid", problems);
     let store = sources::load(spec).and_then(|loaded| sources::store(loaded, settings)).map_err(invalid)?;
     if let Some(places) = places(policies).map_err(Trouble::question)? {
         store.set_places(places);
     }
-    let evaluators = evaluators(policies).map_err(Trouble::question)?;
-    check(&store, &evaluators, request, ask::now()).await.map_err(|failure| {
-        let mut trouble = Trouble::new(failure.code, failure.message);
+    Ok((store, evaluators(policies).map_err(Trouble::question)?))
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        let mut trouble = Self::new(failure.code, failure.message);
         trouble.error.field = failure.field;
         trouble
-    })
+    }
 }
 
 /// Asks a server.
 pub(super) async fn server(address: &str, request: v1::CheckRequest) -> Result<v1::CheckResponse, Trouble> {
+    asked(address, async |channel| DecisionServiceClient::new(channel).check(request).await).await
+}
+
+/// Puts one call to a server, within the time that one may take.
+pub(in crate::cli) async fn asked<T>(
+    address: &str,
+    call: impl AsyncFnOnce(Channel) -> Result<tonic::Response<T>, Status>,
+) -> Result<T, Trouble> {
     let endpoint = endpoint(address)?;
     let call = async {
         let channel = endpoint.connect().await.map_err(|error| unreachable(address, &error))?;
-        let answer = DecisionServiceClient::new(channel).check(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| refused(address, &status))
+        call(channel).await.map(tonic::Response::into_inner).map_err(|status| refused(address, &status))
     };
     tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| {
         let seconds = DEADLINE.as_secs();

@@ -87,12 +87,13 @@ pub(in crate::cli) struct AboutArgs {
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    key: String,
-    value: Value,
+pub(in crate::cli) struct Entry {
+    pub(in crate::cli) key: String,
+    pub(in crate::cli) value: Value,
 }
 
-fn entry(text: &str) -> Result<Entry, String> {
+/// Reads KEY=VALUE or KEY=@JSON.
+pub(in crate::cli) fn entry(text: &str) -> Result<Entry, String> {
     let (key, value) = text
         .split_once('=')
         .filter(|(key, _)| !key.is_empty())
@@ -173,7 +174,7 @@ impl QuestionArgs {
 
 impl AboutArgs {
     /// Whether nobody is named, not even the anonymous subject.
-    fn is_about_nobody(&self) -> bool {
+    pub(in crate::cli) fn is_about_nobody(&self) -> bool {
         self.user.is_none() && self.user_id.is_none() && !self.anonymous
     }
 

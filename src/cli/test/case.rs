@@ -2,6 +2,7 @@
 //!
 //! Must not know: where the case came from, how a report is written.
 
+use super::flow;
 use crate::api::ask::{Failure, check_on};
 use crate::cli::output::{one_line, tree};
 use crate::evaluators::Evaluators;
@@ -30,7 +31,18 @@ pub(super) struct Deviation {
     /// What was expected and what came.
     pub(super) text: String,
     /// Why it came so; absent when the question could not be answered.
-    pub(super) explanation: Option<v1::Explanation>,
+    pub(super) explanation: Option<Explained>,
+}
+
+/// Why something came as it did.
+#[derive(Clone, Debug)]
+pub(super) enum Explained {
+    /// An answer.
+    Answer(Box<v1::Explanation>),
+    /// A plan.
+    Plan(Box<v1::PlanFlowResponse>),
+    /// A step through one.
+    Step(Box<v1::NextStageResponse>),
 }
 
 /// Runs a case; `now` counts where it names no moment.
@@ -43,6 +55,10 @@ pub(super) async fn run(
 ) -> CaseResult {
     let start = Instant::now();
     let expected = case.expect.unwrap_or_default();
+    if let Some(plan) = case.plan {
+        let failure = flow::run(snapshot, evaluators, plan, case.steps, &expected, now).await;
+        return CaseResult { name: case.name, origin, took: start.elapsed(), failure };
+    }
     let mut request = case.check.unwrap_or_default();
     // All messages are only there when nothing is left out.
     request.full_evaluation |= expected.messages.is_some();
@@ -53,7 +69,8 @@ pub(super) async fn run(
         Some(text) => {
             request.explain = v1::ExplainLevel::Full.into();
             let again = check_on(snapshot, evaluators, request, now).await;
-            Some(Deviation { text, explanation: again.ok().and_then(|response| response.explanation) })
+            let explanation = again.ok().and_then(|response| response.explanation);
+            Some(Deviation { text, explanation: explanation.map(|it| Explained::Answer(Box::new(it))) })
         }
     };
     CaseResult { name: case.name, origin, took, failure }
@@ -100,7 +117,7 @@ fn wanted(expected: &v1::Expectation) -> String {
     }
 }
 
-fn list(texts: &[String]) -> String {
+pub(super) fn list(texts: &[String]) -> String {
     let texts: Vec<_> = texts.iter().map(|text| one_line(text)).collect();
     format!("[{}]", texts.join(", "))
 }
@@ -124,6 +141,7 @@ mod tests {
             decision: decision.into(),
             messages: messages.map(|given| v1::ExpectedMessages { texts: texts(given) }),
             error: error.into(),
+            ..Default::default()
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Must not know: how cases are run.
 
-use super::case::{CaseResult, Deviation};
+use super::case::{CaseResult, Deviation, Explained};
 use crate::cli::output::{Paint, one_line, tree};
+use crate::cli::plan::show;
 use crate::proto;
 use serde_json::json;
 use std::fmt::Write;
@@ -20,7 +21,13 @@ pub(super) fn failure(result: &CaseResult, paint: Paint) -> String {
 }
 
 fn explanation(deviation: &Deviation, paint: Paint) -> Vec<String> {
-    deviation.explanation.as_ref().map(|it| tree::explanation_lines(it, paint)).unwrap_or_default()
+    let lines = |text: String| text.lines().map(str::to_owned).collect();
+    match &deviation.explanation {
+        None => Vec::new(),
+        Some(Explained::Answer(explanation)) => tree::explanation_lines(explanation, paint),
+        Some(Explained::Plan(plan)) => lines(show::plan(plan, true, paint)),
+        Some(Explained::Step(step)) => lines(show::step(step, true, paint)),
+    }
 }
 
 /// The last line.
@@ -45,9 +52,14 @@ pub(super) fn json(results: &[CaseResult], problems: &[String]) -> serde_json::V
         });
         let (Some(deviation), Some(fields)) = (&result.failure, case.as_object_mut()) else { return case };
         fields.insert("failure".to_owned(), json!(deviation.text));
-        let explained = deviation.explanation.as_ref();
-        if let Some(Ok(explained)) = explained.map(|it| proto::to_json("bindery.v1.Explanation", it)) {
-            fields.insert("explanation".to_owned(), explained);
+        let (key, explained) = match &deviation.explanation {
+            None => return case,
+            Some(Explained::Answer(it)) => ("explanation", proto::to_json("bindery.v1.Explanation", &**it)),
+            Some(Explained::Plan(it)) => ("plan", proto::to_json("bindery.v1.PlanFlowResponse", &**it)),
+            Some(Explained::Step(it)) => ("step", proto::to_json("bindery.v1.NextStageResponse", &**it)),
+        };
+        if let Ok(explained) = explained {
+            fields.insert(key.to_owned(), explained);
         }
         case
     };

@@ -11,14 +11,27 @@ pub fn describe_plan(answer: &PlanAnswer, flow: &str, travellers: &Travellers<'_
     let who = travellers.subject().display_name();
     match &answer.outcome {
         PlanOutcome::Planned(stages) => {
-            let all = answer.stages.len();
+            let (count, all) = (stages.len(), answer.stages.len());
             let again = stages.iter().filter(|placed| placed.re_evaluate_policies).count();
-            let again = match again {
+            let which = match again {
                 0 => String::new(),
+                1 if count == 1 => ", which is looked at again right before it is shown".to_owned(),
                 1 => ", one of which is looked at again right before it is shown".to_owned(),
+                2 if count == 2 => {
+                    ", both of which are looked at again right before they are shown".to_owned()
+                }
+                _ if again == count => {
+                    ", all of which are looked at again right before they are shown".to_owned()
+                }
                 many => format!(", {many} of which are looked at again right before they are shown"),
             };
-            format!("{who} goes through {} of the {all} stages of flow `{flow}`{again}", stages.len())
+            let part = match (count, all) {
+                (1, 1) => "the only stage".to_owned(),
+                (2, 2) => "both stages".to_owned(),
+                _ if count == all => format!("all {all} stages"),
+                _ => format!("{count} of the {all} stages"),
+            };
+            format!("{who} goes through {part} of flow `{flow}`{which}")
         }
         PlanOutcome::Empty => {
             format!("none of the {} stages of flow `{flow}` is for {who}", answer.stages.len())
