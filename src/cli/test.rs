@@ -291,6 +291,76 @@ FAIL t.yaml:6 denied: expected allow, got deny; expected the messages [two, one]
         assert_eq!((exit, out.as_str()), (Exit::Bad, expected));
     }
 
+    const FLOWS: &str = "\
+bundle:
+  flows: [{slug: login}]
+  stages: [{name: password}, {name: mfa}]
+  flow_stage_bindings:
+    - {id: one, flow: login, stage: password, order: 0}
+    - {id: two, flow: login, stage: mfa, order: 1}
+  users: [{id: \"7\", username: ada}]
+  policy_bindings: [{target: {flow_stage_binding: two}, user: {username: ada}}]
+tests:
+  - name: walked
+    plan: {flow: login, subject: {anonymous: true}}
+    expect: {stages: [password, mfa]}
+    steps:
+      - expect: {stage: password, dropped: [], messages: []}
+      - set: {pending_user: ada}
+        expect: {stage: mfa}
+      - set: {pending_user: ~}
+        subject: {username: ada}
+        expect: {finished: true}
+  - name: gone
+    plan: {flow: logout, subject: {anonymous: true}}
+    expect: {error: no flow}
+";
+
+    #[test]
+    fn flows_are_planned_and_walked() {
+        assert_eq!(test(FLOWS, &[]), (Exit::Good, "2 passed, 0 failed\n".into(), String::new()));
+        for (right, wrong, part) in [
+            (
+                "[password, mfa]",
+                "[mfa]",
+                "walked: expected the stages [mfa], got [password, mfa]\n  PLANNED\n",
+            ),
+            ("stages: [password, mfa]", "outcome: empty", "expects no plan, and goes through it"),
+            (
+                "{stage: password,",
+                "{stage: mfa,",
+                "step 1: expected stage `mfa`, got stage `password`\n  > password",
+            ),
+            ("dropped: []", "dropped: [x]", "step 1: expected the dropped stages [x], got []"),
+            ("messages: []", "messages: [x]", "step 1: expected the messages [x], got []"),
+            (
+                "pending_user: ada",
+                "other: ada",
+                "step 2: expected stage `mfa`, got the end\n  - mfa: it is dropped",
+            ),
+            (
+                "error: no flow",
+                "error: else",
+                "gone: expected an error with `else`, got the error `flow: there",
+            ),
+            (
+                "error: no flow",
+                "outcome: empty",
+                "gone: expected a plan, got the error `flow: there is no flow",
+            ),
+            ("flow: logout", "flow: login", "gone: expected an error with `no flow`, got planned"),
+        ] {
+            let (exit, out, err) = test(&FLOWS.replace(right, wrong), &[]);
+            assert!(exit != Exit::Good && (out.contains(part) || err.contains(part)), "{wrong}: {out}{err}");
+        }
+        let (_, out, _) = test(&FLOWS.replace("[password, mfa]", "[mfa]"), &["--output=json"]);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(json["cases"][0]["plan"]["outcome"], "PLAN_OUTCOME_PLANNED");
+        let (_, out, _) = test(&FLOWS.replace("{stage: password,", "{stage: mfa,"), &["--output=json"]);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(json["cases"][0]["step"]["stage"]["stage"], "password");
+    }
+
     #[test]
     fn only_some_cases() {
         assert_eq!(test(SUITE, &["--filter=gone"]).1, "1 passed, 0 failed\n");

@@ -120,11 +120,11 @@ pub(in crate::cli) fn step(response: &v1::NextStageResponse, bindings: bool, pai
             let kind = if stage.kind.is_empty() { String::new() } else { format!(" ({})", stage.kind) };
             let head = format!("> {}{}", one_line(&stage.stage), one_line(&kind));
             let left = response.plan.as_ref().map_or(0, |plan| plan.stages.len());
-            lines.push(format!(
-                "{}  {}; {left} left after it",
-                paint.good(&head),
-                one_line(&response.summary)
-            ));
+            let known = format!("stage `{}` is next", stage.stage);
+            let why = response.summary.strip_prefix(&known).unwrap_or(&response.summary);
+            let why = why.trim_start_matches([',', ':', ' ']);
+            let why = if why.is_empty() { "its bindings are not looked at" } else { why };
+            lines.push(format!("{}  {}; {left} left after it", paint.good(&head), one_line(why)));
             below(response.explanation.as_ref(), &mut lines);
         }
         None => lines.push(format!("{}  {}", paint.good("finished"), one_line(&response.summary))),

@@ -45,6 +45,53 @@ tests:
 }
 
 #[test]
+fn a_case_may_walk_through_a_flow() {
+    let text = "\
+bundle: {}
+tests:
+  - name: login
+    plan: {flow: login, subject: {anonymous: true}, allow_empty: true}
+    expect: {outcome: planned, stages: [password, mfa]}
+    steps:
+      - expect: {stage: password}
+      - set: {pending_user: ada, n: ~}
+        subject: {username: ada}
+        expect: {finished: true, dropped: [mfa], messages: [m]}
+";
+    let suites = read(text, &Arc::from("cases.yaml"), &Limits::default()).unwrap();
+    let case = &suites[0].cases[0].0;
+    assert!(case.plan.as_ref().unwrap().allow_empty);
+    let expect = case.expect.as_ref().unwrap();
+    assert_eq!(expect.outcome(), v1::PlanOutcome::Planned);
+    assert_eq!(expect.stages.as_ref().unwrap().names, ["password", "mfa"]);
+    let [first, second] = case.steps.as_slice() else { panic!("{:?}", case.steps) };
+    assert_eq!(first.expect.as_ref().unwrap().stage, "password");
+    assert_eq!(second.set.as_ref().unwrap().fields.len(), 2);
+    let expect = second.expect.as_ref().unwrap();
+    assert!(expect.finished && second.subject.is_some());
+    assert_eq!(expect.dropped.as_ref().unwrap().names, ["mfa"]);
+    let case = |fields: &str| told(&format!("bundle: {{}}\ntests: [{{name: a, {fields}}}]\n"));
+    for (fields, part) in [
+        ("expect: {decision: deny}", "the case has no `check`; write the question, or a `plan`"),
+        ("check: {}, plan: {}, expect: {decision: deny}", "has a `check` and a `plan`; remove one"),
+        ("check: {}, expect: {stages: [x]}", "`outcome` and `stages` are of a `plan`"),
+        ("check: {}, expect: {decision: deny}, steps: [{expect: {stage: x}}]", "`steps` go through a `plan`"),
+        ("plan: {}, expect: {decision: deny}", "write `outcome` or `stages` for a `plan`"),
+        ("plan: {}", "the case expects nothing; write `outcome`, `stages`, `messages` or `error`"),
+        ("plan: {}, steps: [{set: {a: b}}]", "steps[0] expects nothing; write `stage` or `finished`"),
+        ("plan: {}, steps: [{expect: {stage: a, finished: true}}]", "expects a `stage` and the end"),
+        (
+            "plan: {}, expect: {outcome: empty}, steps: [{expect: {stage: a}}]",
+            "expects no plan, and goes through",
+        ),
+        ("plan: {}, expect: {error: x, outcome: empty}", "expects an answer and an `error`"),
+    ] {
+        let problems = case(fields).join("\n");
+        assert!(problems.contains(part), "{fields}: {problems}");
+    }
+}
+
+#[test]
 fn what_is_said_about_wrong_suites() {
     let table: &[(&str, &[&str])] = &[
         ("", &["cases.yaml:1: the file is empty; write a document with `bundle` and `tests`"]),
@@ -83,7 +130,7 @@ fn what_is_said_about_wrong_suites() {
                 "cases.yaml:1: user: there is no such field; did you mean `users`?",
                 "cases.yaml:4: expect.decision: `permit` is not one of its values; write `allow` or `deny`",
                 "cases.yaml:5: the case has no `name`; give it one",
-                "cases.yaml:5: the case has no `check`; write the question",
+                "cases.yaml:5: the case has no `check`; write the question, or a `plan`",
                 "cases.yaml:5: the case expects nothing; write `decision`, `messages` or `error` under `expect`",
             ],
         ),
