@@ -29,7 +29,7 @@ pub fn keep_in_plan(before: &Value, after: &mut Value) {
     after.insert(FLOW_PLAN.into(), Value::Map(plan));
 }
 
-fn owned((key, value): (&Box<str>, &Value)) -> (Box<str>, Value) {
+fn owned<K: Clone>((key, value): (&K, &Value)) -> (K, Value) {
     (key.clone(), value.clone())
 }
 
