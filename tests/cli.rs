@@ -166,6 +166,56 @@ entries:
         expect(folder.path(), &format!("{line} bela"), 1, "contractors  fail    yes", "");
         let line = "check application/attic --server unix:s.sock --user ada";
         expect(folder.path(), line, 2, "", "could not decide: target: there is no application `attic`");
+        let line = "plan attic --server unix:s.sock --user ada";
+        expect(folder.path(), line, 2, "", "could not decide: flow: there is no flow `attic`");
+    }
+
+    /// A plan that one server signed is good at another one with the same key, and at no other.
+    #[test]
+    fn plans_are_walked_at_servers_with_one_key() {
+        let folder = folder();
+        let flow = "flows: [{slug: login}]\nstages: [{name: password}]\n\
+                    flow_stage_bindings: [{flow: login, stage: password}]\n";
+        fs::write(folder.path().join("flow.yaml"), flow).unwrap();
+        fs::write(folder.path().join("key"), "k".repeat(32)).unwrap();
+        fs::write(folder.path().join("short"), "k").unwrap();
+        let start = |socket: &str, more: &str| {
+            let mut command = bindery(folder.path());
+            let line =
+                format!("serve --bundle flow.yaml --listen none --socket {socket} --watch=false{more}");
+            command.args(line.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+            let server = Server(command.spawn().unwrap());
+            let start = Instant::now();
+            while !folder.path().join(socket).exists() {
+                assert!(start.elapsed() < Duration::from_secs(30), "the server does not listen");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            server
+        };
+        let keyed = " --plan-key-file key";
+        let _servers = [start("a.sock", keyed), start("b.sock", keyed), start("c.sock", "")];
+        let line = "plan login --server unix:a.sock --user ada --step --output json";
+        let output = bindery(folder.path()).args(line.split(' ')).output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["steps"][0]["stage"]["stage"], "password");
+        let token = json["plan"]["token"].as_str().unwrap().to_owned();
+        let next = |socket: &str| {
+            use bindery::proto::v1;
+            let address = format!("unix://{}", folder.path().join(socket).display());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let channel = bindery::sync::follow::endpoint(&address).unwrap().connect().await.unwrap();
+                let mut client = v1::flow_service_client::FlowServiceClient::new(channel);
+                let subject = Some(v1::Subject { username: "ada".into(), ..Default::default() });
+                let form = Some(v1::next_stage_request::Form::Token(token.clone()));
+                client.next_stage(v1::NextStageRequest { form, subject, ..Default::default() }).await
+            })
+        };
+        assert!(next("b.sock").is_ok());
+        let refused = next("c.sock").unwrap_err();
+        assert!(refused.message().contains("signed by a server with another key"), "{refused:?}");
+        let line = "serve --bundle flow.yaml --listen none --socket d.sock --plan-key-file short";
+        expect(folder.path(), line, 2, "", "plan-key-file: `short`: line 1: a key has 1 bytes");
     }
 
     #[test]

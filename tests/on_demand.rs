@@ -3,10 +3,12 @@
 #[cfg(test)]
 mod tests {
     use bindery::api::decision::DecisionApi;
+    use bindery::api::flow::{FlowApi, LIFETIME, Tokens};
     use bindery::evaluators::Evaluators;
     use bindery::model::Version;
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
+    use bindery::proto::v1::flow_service_client::FlowServiceClient;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::Update;
     use bindery::sync::demand::{Demand, DemandOptions};
@@ -67,6 +69,15 @@ mod tests {
         }
         all.extend([application("wiki"), bind(T::Application("wiki".into()), "staff")]);
         all.extend([user("ada", &["staff"]), user("bob", &["guests"])]);
+        all.push(resource(R::Flow(v1::Flow { slug: "login".into(), ..Default::default() })));
+        for stage in ["password", "mfa"] {
+            all.push(resource(R::Stage(v1::Stage { name: stage.into(), ..Default::default() })));
+            let (id, flow, stage) = (format!("at-{stage}"), "login".into(), stage.into());
+            let evaluate_on_plan = Some(true);
+            let placed = v1::FlowStageBinding { id, flow, stage, evaluate_on_plan, ..Default::default() };
+            all.push(resource(R::FlowStageBinding(placed)));
+        }
+        all.push(bind(T::FlowStageBinding("at-mfa".into()), "staff"));
         all
     }
 
@@ -83,6 +94,7 @@ mod tests {
         hub: Arc<Ledger>,
         part: Arc<Ledger>,
         client: DecisionServiceClient<Channel>,
+        flows: FlowServiceClient<Channel>,
         demand: Arc<Demand>,
         _directory: tempfile::TempDir,
         _stop: watch::Sender<bool>,
@@ -112,10 +124,14 @@ mod tests {
         tokio::spawn(follow(Arc::clone(&part), following, network, Nobody));
         let api = DecisionApi::new(Arc::clone(part.store()), Arc::new(Evaluators::default()));
         let mut routes = tonic::service::Routes::builder();
-        routes.add_service(api.with_demand(Arc::clone(&demand) as _).into_service());
+        let api = api.with_demand(Arc::clone(&demand) as _);
+        let tokens = Arc::new(Tokens::random(LIFETIME).unwrap());
+        routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
+        routes.add_service(api.into_service());
         let address = serve(directory.path(), "part", routes.routes());
-        let client = DecisionServiceClient::new(endpoint(&address).unwrap().connect().await.unwrap());
-        Running { hub, part, client, demand, _directory: directory, _stop: stop }
+        let channel = endpoint(&address).unwrap().connect().await.unwrap();
+        let (client, flows) = (DecisionServiceClient::new(channel.clone()), FlowServiceClient::new(channel));
+        Running { hub, part, client, flows, demand, _directory: directory, _stop: stop }
     }
 
     fn ask(target: T, username: &str) -> v1::CheckRequest {
@@ -172,6 +188,31 @@ mod tests {
         assert_eq!(snapshot.counts().targets, 53);
         assert_eq!(*snapshot.digest(), snapshot.recount());
         assert!(!running.demand.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_flow_is_fetched_with_its_stages_and_with_whom_it_is_about() {
+        let mut running = start(DemandOptions::default()).await;
+        running.hub.update(Update::Replace(world())).unwrap();
+        for (pending, stages) in [("bob", vec!["password"]), ("ada", vec!["mfa", "password"])] {
+            let values = serde_json::json!({"pending_user": pending});
+            let values = bindery::proto::from_json("google.protobuf.Struct", values).unwrap();
+            let request = v1::PlanFlowRequest {
+                flow: "login".into(),
+                subject: Some(v1::Subject { anonymous: true, ..Default::default() }),
+                context: Some(v1::Context { values: Some(values), ..Default::default() }),
+                ..Default::default()
+            };
+            let planned = running.flows.plan_flow(request).await.unwrap().into_inner();
+            let names: Vec<_> = planned.plan.unwrap().stages.into_iter().map(|it| it.stage).collect();
+            assert_eq!(names, stages, "{pending}");
+        }
+        let unknown = v1::PlanFlowRequest {
+            flow: "logout".into(),
+            subject: Some(v1::Subject { anonymous: true, ..Default::default() }),
+            ..Default::default()
+        };
+        assert_eq!(running.flows.plan_flow(unknown).await.unwrap_err().code(), Code::NotFound);
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ mod tests {
     fn what_is_shown_is_what_comes_out() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut run = 0;
-        for file in ["README.md", "docs/decisions.md", "docs/configuration.md"] {
+        for file in ["README.md", "docs/decisions.md", "docs/configuration.md", "docs/flows.md"] {
             for (command, shown) in blocks(&std::fs::read_to_string(root.join(file)).unwrap()) {
                 let mut words = command.split_whitespace();
                 assert_eq!(words.next(), Some("bindery"), "{file}: {command}");

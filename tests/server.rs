@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn health_follows_the_configuration_and_the_end() {
         let running = start().await;
-        for service in ["", "bindery.v1.DecisionService"] {
+        for service in ["", "bindery.v1.DecisionService", "bindery.v1.FlowService"] {
             assert_eq!(health(&running.channel, service).await.unwrap(), ServingStatus::NotServing);
         }
         let status = running.client().check(ask("wiki")).await.unwrap_err();
@@ -357,7 +357,7 @@ mod tests {
         let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();
         let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
         let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
-        for name in ["bindery.v1.DecisionService", "grpc.health.v1.Health"] {
+        for name in ["bindery.v1.DecisionService", "bindery.v1.FlowService", "grpc.health.v1.Health"] {
             assert!(names.contains(&name), "{names:?}");
         }
         drop(answers);
