@@ -99,7 +99,9 @@ mod tests {
     }
 
     const USERS: [&str; 4] = ["u0", "u1", "u2", "u3"];
-    const EXPRESSIONS: [&str; 8] = [
+    const EXPRESSIONS: [&str; 10] = [
+        "return len(context['flow_plan'].bindings) > 1 if 'flow_plan' in context else True",
+        "return len(context['flow_plan'].bindings) > 3 if 'flow_plan' in context else True",
         "return request.user.is_authenticated",
         "return request.user.username == 'u1'",
         "return ak_is_group_member(request.user, name='staff')",
@@ -166,7 +168,8 @@ mod tests {
         own.extend(policies.iter().filter(plain).map(|policy| json!({"policy": policy["id"]})));
         subjects.extend(policies.iter().map(|policy| json!({"policy": policy["id"]})));
         let mode = select(vec!["any", "all"]);
-        let stage = (any_bindings(subjects), mode.clone(), any::<bool>(), any::<bool>(), 0..9_u8);
+        let again = prop::bool::weighted(0.7);
+        let stage = (any_bindings(subjects), mode.clone(), any::<bool>(), again, 0..9_u8);
         let requirement = select(vec![
             "none",
             "none",
@@ -227,7 +230,7 @@ mod tests {
 
     #[test]
     fn random_flows_with_expressions_are_walked_by_the_rules() {
-        hold(60, true);
+        hold(150, true);
     }
 
     fn stage(name: &str) -> R {
