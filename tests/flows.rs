@@ -465,6 +465,138 @@ mod tests {
         }
     }
 
+    fn expression(name: &str, source: &str) -> R {
+        let expression = v1::ExpressionPolicy { source: source.into(), ..Default::default() };
+        let kind = Some(v1::policy::Kind::Expression(expression));
+        R::Policy(v1::Policy { name: name.into(), kind, ..Default::default() })
+    }
+
+    /// A flow of one stage for each of these, to which all of the stage's policies are bound.
+    fn flow_of(stages: &[(&str, &[&str])]) -> Vec<R> {
+        let mut all = vec![R::Flow(v1::Flow { slug: "login".into(), ..Default::default() })];
+        for (order, (name, policies)) in (0..).zip(stages) {
+            all.push(stage(name));
+            let policy_engine_mode = v1::PolicyEngineMode::All.into();
+            all.push(R::FlowStageBinding(v1::FlowStageBinding { policy_engine_mode, ..placed(name, order) }));
+            all.extend((0..).zip(*policies).map(|(order, policy)| {
+                let target = Some(target(T::FlowStageBinding(format!("at-{name}"))));
+                R::PolicyBinding(v1::PolicyBinding {
+                    target,
+                    order,
+                    policy: (*policy).into(),
+                    ..Default::default()
+                })
+            }));
+        }
+        all
+    }
+
+    fn values(json: Json) -> Option<v1::Context> {
+        let values = bindery::proto::from_json("google.protobuf.Struct", json).unwrap();
+        Some(v1::Context { values: Some(values), ..Default::default() })
+    }
+
+    fn json_of(values: Option<prost_types::Struct>) -> Json {
+        values.map_or(Json::Null, |it| bindery::proto::to_json("google.protobuf.Struct", &it).unwrap())
+    }
+
+    #[test]
+    fn what_policies_change_goes_on_as_in_authentik() {
+        let server = Server::new(tokens());
+        let mut resources = flow_of(&[("a", &["changes", "sees"]), ("b", &["later"]), ("c", &["nested"])]);
+        resources.extend([
+            expression(
+                "changes",
+                "context['only_here'] = 1\n\
+                 context['prompt_data']['username'] = 'x'\n\
+                 context['flow_plan'].context['kept'] = 7\n\
+                 return True",
+            ),
+            // What is the plan's alone is not in the context of a set that is under way.
+            expression(
+                "sees",
+                "return context['only_here'] == 1 and context['flow_plan'].context['kept'] == 7 \
+                 and 'kept' not in context and context['flow_plan'].context['prompt_data']['username'] == 'x'",
+            ),
+            expression(
+                "later",
+                "return 'only_here' not in context and context['kept'] == 7 \
+                 and context['prompt_data']['username'] == 'x'",
+            ),
+            // It does not look at the plan.
+            expression("nested", "context['prompt_data']['name'] = 'y'\ncontext['new'] = 1\nreturn True"),
+            R::User(v1::User { id: "7".into(), username: "ada".into(), ..Default::default() }),
+        ]);
+        server.apply(resources);
+        let context =
+            json!({"prompt_data": {"email": "e"}, "pending_user": {"username": "ada", "backend": "z"}});
+        let request = v1::PlanFlowRequest { context: values(context.clone()), ..plan("bob") };
+        let planned = server.ask(request).unwrap();
+        assert_eq!(planned.context, None);
+        let step = |token: String, context: Json| {
+            let step = next(Form::Token(token), "bob");
+            server.step(v1::NextStageRequest { context: values(context), ..step }).unwrap()
+        };
+        let first = step(planned.token, context);
+        assert_eq!(first.stage.unwrap().stage, "a", "{:?}", first.dropped);
+        let pending = json!({"username": "ada", "backend": "z", "pk": "7"});
+        let expected =
+            json!({"kept": 7.0, "pending_user": pending, "prompt_data": {"email": "e", "username": "x"}});
+        assert_eq!(json_of(first.context.clone()), expected);
+        let second = step(first.token, expected.clone());
+        assert_eq!(second.stage.unwrap().stage, "b", "{:?}", second.dropped);
+        assert_eq!(second.context, None);
+        let third = step(second.token, expected);
+        let expected = json!({"kept": 7.0, "pending_user": pending,
+                              "prompt_data": {"email": "e", "username": "x", "name": "y"}});
+        assert_eq!(json_of(third.context), expected);
+    }
+
+    #[test]
+    fn a_program_keeps_what_it_sets() {
+        let server = Server::new(tokens());
+        let source = json!({"version": 2, "actions": [
+            {"type": "set", "enabled": true, "target": {"key": "plan.context", "param": "color"},
+             "value": {"type": "literal", "value": "red"}},
+            {"type": "set", "enabled": true, "target": {"key": "prompt_data", "param": "name"},
+             "value": {"type": "literal", "value": "Ada"}},
+        ]});
+        let program = bindery::proto::from_json("google.protobuf.Struct", source).unwrap();
+        let program = v1::ConditionalPolicy { program: Some(program), ..Default::default() };
+        let kind = Some(v1::policy::Kind::Conditional(program));
+        let mut resources = flow_of(&[("a", &["sets"])]);
+        resources.push(R::Policy(v1::Policy { name: "sets".into(), kind, ..Default::default() }));
+        server.apply(resources);
+        let planned = server.ask(plan("ada")).unwrap();
+        let step = server.step(next(Form::Token(planned.token), "ada")).unwrap();
+        assert_eq!(json_of(step.context), json!({"color": "red", "prompt_data": {"name": "Ada"}}));
+    }
+
+    #[test]
+    fn expressions_see_the_stages_of_the_plan() {
+        let server = Server::new(tokens());
+        let mut resources = flow_of(&[("a", &[]), ("b", &["tells"]), ("c", &["tells"])]);
+        for resource in &mut resources {
+            if let R::FlowStageBinding(placed) = resource {
+                placed.evaluate_on_plan = Some(true);
+            }
+        }
+        resources.push(expression(
+            "tells",
+            "plan = context['flow_plan']\n\
+             ak_message(plan.flow_pk + ':' + ','.join([str(it.order) + it.stage.name for it in plan.bindings]))\n\
+             ak_message(str(len(plan.markers)) + str(plan.bindings[0].stage) + request.obj.pk)\n\
+             return True",
+        ));
+        server.apply(resources);
+        let planned = server.ask(plan("ada")).unwrap();
+        let said: Vec<_> = planned.stages.iter().map(|it| it.messages.join(" ")).collect();
+        assert_eq!(said, ["", "login:0a 1Stage aat-b", "login:0a,1b 2Stage aat-c"]);
+        let first = server.step(next(Form::Token(planned.token), "ada")).unwrap();
+        let second = server.step(next(Form::Token(first.token), "ada")).unwrap();
+        assert_eq!(second.messages, ["login:1b,2c", "2Stage bat-b"]);
+    }
+
     #[test]
     fn one_stage_stands_in_several_flows_each_with_its_own_bindings() {
         let server = Server::new(tokens());
