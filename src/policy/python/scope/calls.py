@@ -15,7 +15,7 @@ def ak_call_policy(name, **changes):
     if found is None:
         raise ValueError("Policy '" + str(name) + "' not found.")
     if found['context'] is not None:
-        _revive(found['context'])
+        _revive(found['context'], _request.user)
         _request.context.clear()
         _request.context.update(found['context'])
     return PolicyResult(found)
