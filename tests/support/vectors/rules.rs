@@ -37,15 +37,17 @@ pub(crate) struct Set<'a> {
 /// What an expression of a flow sees.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// The plan's context.
-    pub(crate) context: RefCell<BTreeMap<String, Json>>,
+    /// The plan's context, as it was when the set's turn came.
+    pub(crate) context: BTreeMap<String, Json>,
+    /// What policies of the set put into the plan's context. It is in their own context from the next set on.
+    pub(crate) kept: RefCell<BTreeMap<String, Json>>,
     /// How many stages the plan has, where there is one.
     pub(crate) stages: Option<usize>,
 }
 
 impl Seen {
     fn number(&self, key: &str) -> Option<f64> {
-        self.context.borrow().get(key).and_then(Json::as_f64)
+        self.context.get(key).and_then(Json::as_f64)
     }
 }
 
@@ -182,13 +184,13 @@ impl Set<'_> {
             } else if let Some(text) = between("raise ValueError('", "')") {
                 passing = Err(Message::Text(text.to_owned()));
             } else if line == "context['flow_plan'].context['mark'] = 7" {
-                seen.context.borrow_mut().insert("mark".into(), 7.into());
+                seen.kept.borrow_mut().insert("mark".into(), 7.into());
             } else if line == "return True" {
                 passing = Ok(true);
             } else if line == "return request.user.is_authenticated" {
                 passing = Ok(self.user != "anonymous");
             } else if line == "return context.get('flag', False)" {
-                passing = Ok(seen.context.borrow().get("flag") == Some(&Json::Bool(true)));
+                passing = Ok(seen.context.get("flag") == Some(&Json::Bool(true)));
             } else if let Some(name) = between("return request.user.username == '", "'") {
                 let users = self.vector.list("users");
                 let user = users.iter().find(|user| user["id"] == self.user);

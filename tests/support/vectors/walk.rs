@@ -6,7 +6,6 @@ use crate::support::make::{NOW, data, moment};
 use crate::support::message::{Message, agree};
 use bindery::proto::v1;
 use serde_json::{Value as Json, json};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Who plans and steps.
@@ -81,18 +80,19 @@ pub(crate) fn by_the_rules(vector: &Vector, as_authentik: bool) -> Run {
     let json = &vector.json;
     let session = text(&json["request"]["http_user"]);
     let mut seen = Seen::default();
-    merge(vector, None, seen.context.get_mut());
+    merge(vector, None, &mut seen.context);
     if !may_enter(vector, session, &seen.context) {
         return Run::Refused { authentication: true, messages: Vec::new() };
     }
-    let evaluate = |set: &Json, seen: &Seen| {
-        let pending = seen.context.borrow().get("pending_user").and_then(Json::as_str).map(str::to_owned);
-        let user = pending.as_deref().unwrap_or(session);
-        let (mode, bindings, seen) = (text(&set["mode"]), &set["bindings"], Some(seen));
-        let outcome = Set { vector, mode, bindings, user, empty_result: true, as_authentik, seen }.evaluate();
+    let evaluate = |set: &Json, seen: &mut Seen| {
+        let user = seen.context.get("pending_user").and_then(Json::as_str).unwrap_or(session);
+        let (mode, bindings) = (text(&set["mode"]), &set["bindings"]);
+        let set = Set { vector, mode, bindings, user, empty_result: true, as_authentik, seen: Some(seen) };
+        let outcome = set.evaluate();
+        seen.context.append(seen.kept.get_mut());
         (outcome.passing, outcome.messages)
     };
-    let (passing, messages) = evaluate(&json["flow"], &seen);
+    let (passing, messages) = evaluate(&json["flow"], &mut seen);
     if !passing {
         return Run::Refused { authentication: false, messages };
     }
@@ -101,7 +101,7 @@ pub(crate) fn by_the_rules(vector: &Vector, as_authentik: bool) -> Run {
     let mut stages = Vec::new();
     for stage in all {
         seen.stages = Some(stages.len());
-        if stage["evaluate_on_plan"] != true || evaluate(stage, &seen).0 {
+        if stage["evaluate_on_plan"] != true || evaluate(stage, &mut seen).0 {
             stages.push(stage);
         }
     }
@@ -111,12 +111,12 @@ pub(crate) fn by_the_rules(vector: &Vector, as_authentik: bool) -> Run {
     let marked = |stage: &Json| stage["re_evaluate_policies"] == true;
     let planned = stages.iter().map(|stage| (text(&stage["id"]).to_owned(), marked(stage))).collect();
     let (mut shown, mut flashed, mut step) = (Vec::new(), Vec::new(), 0);
-    merge(vector, Some(step), seen.context.get_mut());
+    merge(vector, Some(step), &mut seen.context);
     let count = stages.len();
     for (index, stage) in stages.into_iter().enumerate() {
         if marked(stage) {
             seen.stages = Some(count - index);
-            let (passing, messages) = evaluate(stage, &seen);
+            let (passing, messages) = evaluate(stage, &mut seen);
             flashed.extend(messages);
             if !passing {
                 continue;
@@ -124,15 +124,15 @@ pub(crate) fn by_the_rules(vector: &Vector, as_authentik: bool) -> Run {
         }
         shown.push((Some(text(&stage["id"]).to_owned()), std::mem::take(&mut flashed)));
         step += 1;
-        merge(vector, Some(step), seen.context.get_mut());
+        merge(vector, Some(step), &mut seen.context);
     }
     shown.push((None, flashed));
     Run::Walked { planned, shown }
 }
 
 /// The authentication requirement, which looks at the session's user.
-fn may_enter(vector: &Vector, session: &str, context: &RefCell<Values>) -> bool {
-    let has = |key: &str| context.borrow().get(key).is_some_and(|value| *value != false);
+fn may_enter(vector: &Vector, session: &str, context: &Values) -> bool {
+    let has = |key: &str| context.get(key).is_some_and(|value| *value != false);
     let signed_in = session != "anonymous";
     match text(&vector.json["flow"]["authentication"]) {
         "none" => true,
