@@ -197,11 +197,10 @@ impl Gateway {
             Identified::Nobody | Identified::Refused { .. } | Identified::Unavailable(_) => None,
         };
         let (snapshot, found) = self.find(asked, &read, somebody.unwrap_or(&anonymous), facts).await?;
-        let (target, may_be_anonymous, known_host) = found;
-        let to_sign_in = |why: Why| Halt::Why(why, self.location(&read, known_host));
+        let to_sign_in = |why: Why| Halt::Why(why, self.location(&read, found.names_host));
         let identity = match identified {
             Identified::Somebody(identity) => Some(identity),
-            Identified::Nobody if may_be_anonymous => None,
+            Identified::Nobody if found.anonymous => None,
             Identified::Nobody => return Err(to_sign_in(Why::NotSignedIn)),
             Identified::Refused { reason, .. } => return Err(to_sign_in(Why::NotBelieved(reason.as_str()))),
             Identified::Unavailable(what) => {
@@ -220,7 +219,7 @@ impl Gateway {
         };
         let context = self.context(asked, &read, facts, now);
         let question = Question {
-            target,
+            target: found.target.clone(),
             subject,
             context,
             scope: Scope::default(),
@@ -282,39 +281,42 @@ impl Gateway {
         Ok(Read { http: Some((http, host, path)) })
     }
 
-    /// The target of a request, whether the anonymous subject may be asked about, and whether the operator named the
-    /// host; with the revision that says so, which the answer stands on, too.
+    /// What a request is about; with the revision that says so, which the answer stands on, too.
     async fn find(
         &self,
         asked: &Asked,
         read: &Read<'_>,
         subject: &Subject,
         facts: &mut Facts,
-    ) -> Result<(Arc<Snapshot>, (TargetRef, bool, bool)), Halt> {
+    ) -> Result<(Arc<Snapshot>, Found), Halt> {
         let mut fetched = None;
         for _ in 0..MAX_FETCHES {
             let snapshot = self.api.load();
             super::ask::gate(&snapshot, 0)?;
             facts.revision = snapshot.revision();
+            let anonymous = asked.anonymous;
             let found = match (&asked.target, &read.http) {
-                (Some(target), _) => Some((target.clone(), asked.anonymous, false, String::new())),
+                (Some(target), _) => {
+                    let (target, names_host, route) = (target.clone(), false, String::new());
+                    Some(Found { target, anonymous, names_host, route })
+                }
                 (None, Some((http, host, path))) => {
-                    route(&snapshot, &host.name, path, &http.method, asked.anonymous)
+                    Found::by_route(&snapshot, &host.name, path, &http.method, anonymous)
                 }
                 // Of a connection there is only the host that TLS was set up for.
                 (None, None) => {
                     let host = asked.sni.as_deref().and_then(|sni| Host::read(sni).ok());
-                    host.and_then(|host| route(&snapshot, &host.name, "/", "", asked.anonymous))
+                    host.and_then(|host| Found::by_route(&snapshot, &host.name, "/", "", anonymous))
                 }
             };
-            let (target, anonymous, known_host, name) = found.ok_or(Halt::Why(Why::NoRoute, None))?;
-            facts.target = target.to_string();
-            facts.route = name;
-            if !self.api.is_partial() || fetched.as_ref() == Some(&target) {
-                return Ok((snapshot, (target, anonymous, known_host)));
+            let found = found.ok_or(Halt::Why(Why::NoRoute, None))?;
+            facts.target = found.target.to_string();
+            facts.route.clone_from(&found.route);
+            if !self.api.is_partial() || fetched.as_ref() == Some(&found.target) {
+                return Ok((snapshot, found));
             }
-            self.api.fetch_about(&target, subject).await?;
-            fetched = Some(target);
+            self.api.fetch_about(&found.target, subject).await?;
+            fetched = Some(found.target);
         }
         let message = "what the request is about changes faster than it can be fetched; try again".to_owned();
         Err(Halt::Failed(Failure { code: tonic::Code::Unavailable, field: "target".to_owned(), message }))
@@ -423,17 +425,27 @@ fn printable(id: &str) -> &str {
     if fits { id } else { "" }
 }
 
-/// The target that the configuration has for a request, whether the anonymous subject may be asked about, whether the
-/// route names the host, and its name.
-fn route(
-    snapshot: &Snapshot,
-    host: &str,
-    path: &str,
-    method: &str,
+/// What the configuration, or the gateway's own, says that a request is about.
+struct Found {
+    target: TargetRef,
+    /// Whether the anonymous subject may be asked about.
     anonymous: bool,
-) -> Option<(TargetRef, bool, bool, String)> {
-    let _ = (snapshot, host, path, method, anonymous);
-    None
+    /// Whether the operator named the host.
+    names_host: bool,
+    /// The route's name; empty: the gateway's configuration says so.
+    route: String,
+}
+
+impl Found {
+    fn by_route(snapshot: &Snapshot, host: &str, path: &str, method: &str, anonymous: bool) -> Option<Self> {
+        let route = snapshot.route(host, path, method)?;
+        Some(Self {
+            target: route.target.clone(),
+            anonymous: anonymous || route.anonymous,
+            names_host: route.names_host,
+            route: route.id.to_string(),
+        })
+    }
 }
 
 /// What headers tell of somebody: the directory's word where it knows them.

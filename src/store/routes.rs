@@ -33,6 +33,8 @@ pub struct RouteMatch<'a> {
     pub key: Option<TargetKey>,
     /// Whether the anonymous subject is asked about where nobody is signed in.
     pub anonymous: bool,
+    /// Whether the route is for one host, or for those below one, rather than for any.
+    pub names_host: bool,
 }
 
 /// A route with what its reference resolved to.
@@ -293,7 +295,9 @@ impl Snapshot {
     /// is the same with and without its escapes.
     pub fn route(&self, host: &str, path: &str, method: &str) -> Option<RouteMatch<'_>> {
         let RouteEntry { route, target } = self.routes.find(host, path, method)?;
-        Some(RouteMatch { id: &route.id, target: &route.target, key: *target, anonymous: route.anonymous })
+        let names_host = route.host != RouteHost::Any;
+        let (id, key, anonymous) = (&route.id, *target, route.anonymous);
+        Some(RouteMatch { id, target: &route.target, key, anonymous, names_host })
     }
 }
 
