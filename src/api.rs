@@ -3,7 +3,9 @@
 //! Must not know: evaluation rules, where the configuration comes from.
 
 pub mod ask;
+pub mod authzen;
 pub mod convert;
 pub mod decision;
 pub mod flow;
+pub mod list;
 mod status;
