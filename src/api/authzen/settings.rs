@@ -97,7 +97,7 @@ struct Written {
     subject_id: SubjectId,
     actions: Vec<String>,
     resource_types: BTreeMap<String, String>,
-    page_size: usize,
+    page_size: Option<usize>,
     max_page_size: usize,
     max_candidates: usize,
     page_time_ms: u64,
@@ -112,7 +112,7 @@ impl Default for Written {
             subject_id: settings.subject_id,
             actions: settings.actions,
             resource_types: BTreeMap::new(),
-            page_size: settings.page_size,
+            page_size: None,
             max_page_size: settings.max_page_size,
             max_candidates: settings.max_candidates,
             page_time_ms: u64::try_from(settings.page_time.as_millis()).unwrap_or(MAX_PAGE_MS),
@@ -124,8 +124,9 @@ impl TryFrom<Written> for AuthzenSettings {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { page_size, max_page_size, max_candidates, page_time_ms, .. } = written;
+        let Written { max_page_size, max_candidates, page_time_ms, .. } = written;
         within("max_page_size", max_page_size, MAX_PAGE)?;
+        let page_size = written.page_size.unwrap_or_else(|| Self::default().page_size.min(max_page_size));
         within("page_size", page_size, max_page_size)?;
         within("max_candidates", max_candidates, MAX_CANDIDATES)?;
         if !(1..=MAX_PAGE_MS).contains(&page_time_ms) {
