@@ -3,7 +3,6 @@
 
 #[cfg(test)]
 #[path = "support"]
-#[expect(dead_code, reason = "shared by several tests, none of which needs all of it")]
 mod support {
     pub(crate) mod door;
 }
@@ -299,8 +298,8 @@ policy_bindings:
         );
         let shown = door(&company(), settings("show_messages = true"));
         let answer = ask(&shown, EVALUATION, &told).await;
-        assert_eq!(answer.body["context"]["messages"], json!(["come back tomorrow, or never"]));
-        assert_eq!(answer.body["context"]["reason_user"], json!({"403": "come back tomorrow, or never"}));
+        assert_eq!(answer.body["context"]["messages"], json!(["come back tomorrow", "or never"]));
+        assert_eq!(answer.body["context"]["reason_user"], json!({"403": "come back tomorrow\nor never"}));
 
         let answer = ask(&plain(), EVALUATION, &question("ada", "application", "closing")).await;
         assert_eq!(answer.body["context"]["valid_until"], json!("2100-01-01T00:00:00Z"));
@@ -749,6 +748,9 @@ policy_bindings:
             assert_eq!((answer.error().0, answer.error().1), (503, "NO_CONFIGURATION"), "{path}");
             assert_eq!(answer.header("retry-after"), Some("1"));
         }
+        // Nothing is known not to be there while nothing is known.
+        let answer = ask(&empty, EVALUATION, &question("ada", "spaceship", "wiki")).await;
+        assert_eq!((answer.error().0, answer.error().1), (503, "NO_CONFIGURATION"));
         let old = company();
         let limits = Staleness { most: Some(Duration::ZERO), ..Staleness::default() };
         old.load().freshness().limit(limits);

@@ -27,6 +27,7 @@ mod tests {
 
     const EVALUATION: &str = "/access/v1/evaluation";
     const SUBJECTS: &str = "/access/v1/search/subject";
+    const ACTIONS: &str = "/access/v1/search/action";
     const RESOURCES: &str = "/access/v1/search/resource";
 
     fn resources(user: &str, kind: &str) -> Json {
@@ -312,7 +313,7 @@ mod tests {
         let mut other = body(json!({"token": token}));
         other["resource"]["id"] = json!("a");
         changed.push((SUBJECTS, other.clone(), "page.token"));
-        changed.push(("/access/v1/search/action", other, "page.token"));
+        changed.push((ACTIONS, other, "page.token"));
         let cut = &token[..token.len() - 3];
         let long = "x".repeat(8_193);
         for wrong in [cut, "x", "====", "e30", long.as_str()] {
@@ -374,6 +375,45 @@ policy_bindings:
         let by_id = door(&store, settings(&format!("subject_id = \"user_id\"\n{types}")));
         assert_eq!(all(&by_id, SUBJECTS, &subjects("page", "whom"), None).await.0, ["2"]);
         assert!(passes(&by_id, "2", "page", "whom").await && !passes(&by_id, "1", "page", "whom").await);
+    }
+
+    #[tokio::test]
+    async fn actions_come_in_pages_as_well() {
+        let store = store(written(
+            "users: [{username: ada}]\napplications: [{slug: a}]\n\
+             policies: [{name: p, expression: {language: cel, source: \"context.action in ['a', 'c', 'd', 'f']\"}}]\n\
+             policy_bindings: [{target: {application: a}, policy: p}]\n",
+        ));
+        let names = ["f", "e", "d", "c", "b", "a"];
+        let door = door(&store, settings(&format!("actions = {names:?}")));
+        for (limit, expected) in [(1, 5), (2, 3), (3, 2), (4, 1), (100, 1)] {
+            let (mut found, mut pages, mut token) = (Vec::new(), 0, String::new());
+            loop {
+                let body = json!({"subject": {"type": "user", "id": "ada"},
+                    "resource": {"type": "application", "id": "a"}, "page": {"limit": limit, "token": token}});
+                let answer = ask(&door, ACTIONS, &body).await;
+                let results = answer.body["results"].as_array().unwrap();
+                assert!(results.len() <= limit && answer.body["page"]["count"] == json!(results.len()));
+                found.extend(results.iter().map(|it| it["name"].as_str().unwrap().to_owned()));
+                pages += 1;
+                token = answer.body["page"]["next_token"].as_str().unwrap().to_owned();
+                if token.is_empty() {
+                    break;
+                }
+            }
+            // In the order of the settings.
+            assert_eq!(found, ["f", "d", "c", "a"], "{limit}");
+            assert!(pages <= expected, "{limit}: {pages}");
+        }
+        // A token leads nowhere when its action is gone.
+        let body = |token: &Json| {
+            json!({"subject": {"type": "user", "id": "ada"},
+            "resource": {"type": "application", "id": "a"}, "page": {"limit": 1, "token": token}})
+        };
+        let first = ask(&door, ACTIONS, &body(&json!(""))).await;
+        let others = crate::support::door::door(&store, settings("actions = [\"a\"]"));
+        let answer = ask(&others, ACTIONS, &body(&first.body["page"]["next_token"])).await;
+        assert_eq!((answer.error().0, answer.error().2), (400, "page.token"));
     }
 
     #[tokio::test]

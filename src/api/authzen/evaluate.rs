@@ -48,6 +48,9 @@ pub(super) async fn evaluation(desk: &Desk, body: &Value) -> Result<Decision, Re
         }
         Err(failure) => {
             let snapshot = desk.api.snapshot(0, Duration::ZERO).await;
+            if failure.code == Code::NotFound {
+                gate(&snapshot, 0)?;
+            }
             Err((failure, snapshot.revision()))
         }
     };

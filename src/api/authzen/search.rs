@@ -3,7 +3,7 @@
 //! Must not know: HTTP, how candidates are gone through.
 
 use super::Desk;
-use super::asked::{Asked, Entities, given, identify, placed};
+use super::asked::{Asked, Entities, identify, placed};
 use super::evaluate::one;
 use super::page::Page;
 use super::reply::{PageReply, Refusal, Results, about, error, explain_inactive};
@@ -17,6 +17,7 @@ use crate::store::Snapshot;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Code;
 
 /// `/access/v1/search/subject`: which users may do this on that resource.
@@ -97,39 +98,51 @@ pub(super) async fn resources(desk: &Desk, body: &Value) -> Result<Results, Refu
 /// `/access/v1/search/action`: which of the configured actions somebody may do on a resource.
 pub(super) async fn actions(desk: &Desk, body: &Value) -> Result<Results, Refusal> {
     let settings = &desk.settings;
-    if let Some(Value::String(_)) = given(body, "page").and_then(|page| given(page, "token")) {
-        let text = "is none that this search gave, which has one page; begin without a token";
-        return Err(Failure::argument("page.token", text).into());
-    }
     let page = Page::read(body, "action", settings)?;
+    let actions = after(&settings.actions, page.after.as_deref())?;
     let entities = Entities::of(body);
-    let mut requests = Vec::with_capacity(settings.actions.len());
-    let mut failed = None;
-    for action in &settings.actions {
-        match Asked::action(entities, action).and_then(|asked| asked.request(settings)) {
-            Ok(request) => requests.push((action, request)),
-            Err(failure) => failed = failed.or(Some(placed(failure, settings, ""))),
-        }
-    }
-    if let Some((_, request)) = requests.first() {
+    let request = |action: &String| Asked::action(entities, action)?.request(settings);
+    // What is wrong with one is wrong with all.
+    let first = settings.actions.first().map(request).transpose();
+    if let Ok(Some(request)) = &first {
         desk.api.fetch(request).await?;
     }
     let (snapshot, now) = (ready(desk).await?, now());
+    page.stays_on(snapshot.version())?;
     let mut results = empty(desk, &snapshot);
-    if let Some(failure) = failed {
-        return nothing(results, failure);
+    if let Err(failure) = first {
+        return nothing(results, placed(failure, settings, ""));
     }
-    for (action, request) in requests {
-        match one(desk, &snapshot, request, now).await.map_err(|failure| placed(failure, settings, "")) {
+    let deadline = Instant::now() + settings.page_time;
+    let mut seen = page.after.clone().unwrap_or_default();
+    let mut left = actions.iter();
+    while results.results.len() < page.limit && (left.len() == actions.len() || Instant::now() < deadline) {
+        let Some(action) = left.next() else { break };
+        let decision = match request(action) {
+            Ok(request) => one(desk, &snapshot, request, now).await,
+            Err(failure) => Err(failure),
+        };
+        match decision.map_err(|failure| placed(failure, settings, "")) {
             Ok(decision) if decision.decision => results.results.push(json!({"name": action})),
             Ok(_) => {}
             Err(failure) => return nothing(results, failure),
         }
+        seen.clone_from(action);
     }
-    // There is one page, so a limit below what there is could only hide the rest.
-    let _not_cut = page.limit;
-    results.page.count = results.results.len();
+    let next = (left.len() > 0).then_some(seen);
+    results.page =
+        PageReply { count: results.results.len(), next_token: page.next(next, snapshot.version()) };
     Ok(results)
+}
+
+/// The actions that come after one.
+fn after<'a>(actions: &'a [String], name: Option<&str>) -> Result<&'a [String], Failure> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(actions) };
+    let place = actions.iter().position(|action| action == name);
+    place.and_then(|place| actions.get(place + 1..)).ok_or_else(|| {
+        let text = "goes on after an action that is in the settings no more; begin without a token";
+        Failure::argument("page.token", text)
+    })
 }
 
 impl Desk {

@@ -139,6 +139,12 @@ impl TryFrom<Written> for AuthzenSettings {
         if let Some(action) = written.actions.iter().find(|name| !is_name(name)) {
             return Err(format!("actions: `{action}` is no name; write one of 1 to {MAX_TEXT} bytes"));
         }
+        let mut others = written.actions.iter();
+        while let Some(action) = others.next() {
+            if others.as_slice().contains(action) {
+                return Err(format!("actions: `{action}` is there twice; remove one"));
+            }
+        }
         let count = written.resource_types.len();
         if count > MAX_TYPES {
             return Err(format!("resource_types: there are {count}; at most {MAX_TYPES} are allowed"));
@@ -280,6 +286,7 @@ mod tests {
             ("base_url = \"https://x/a//b\"", "has a path with other signs"),
             ("actions = []", "actions: there are 0; name 1 to 100"),
             ("actions = [\"\"]", "actions: `` is no name"),
+            ("actions = [\"a\", \"b\", \"a\"]", "actions: `a` is there twice"),
             ("page_size = 0", "page_size: 0 is not within 1 and 1000"),
             ("page_size = 1001", "page_size: 1001 is not within 1 and 1000"),
             ("max_page_size = 10001", "max_page_size: 10001"),
