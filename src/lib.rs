@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  bundle, blueprints ─┐
-//!  a publisher, Push  ─┼─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC
+//!  a publisher, Push  ─┼─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC or HTTP
 //!  a hub, Watch       ─┘    │ (the only   (one snapshot,   (pure)   (messages to questions,
 //!                           │  writer)     hot sets)                 answers to messages)
 //!                           └─► followers, Watch; the disk
