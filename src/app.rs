@@ -8,8 +8,8 @@ pub mod gateways;
 pub mod places;
 mod web;
 
-use crate::api::decision::DecisionApi;
 use crate::api::authzen::{self, AuthzenSettings};
+use crate::api::decision::DecisionApi;
 use crate::api::ext_authz::ExtAuthz;
 use crate::api::flow::{FlowApi, LIFETIME, Tokens};
 use crate::api::forward_auth;

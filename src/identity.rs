@@ -151,10 +151,7 @@ impl Identifier {
 
     /// Whether no source is set up, so that everybody is nobody.
     pub fn trusts_nothing(&self) -> bool {
-        self.metadata.is_none()
-            && self.jwt.is_none()
-            && self.certificate.is_none()
-            && self.vouched.is_none()
+        self.metadata.is_none() && self.jwt.is_none() && self.certificate.is_none() && self.vouched.is_none()
     }
 
     /// Fetches keys ahead of the first question, if there is a URL for them.

@@ -80,7 +80,8 @@ mod tests {
         assert_eq!(output.status.code(), Some(0));
         let count = report["requests"].as_array().unwrap().len();
         assert!(count > 400, "{count} requests");
-        let allowed = report["requests"].as_array().unwrap().iter().filter(|one| one["allowed"] == true).count();
+        let allowed =
+            report["requests"].as_array().unwrap().iter().filter(|one| one["allowed"] == true).count();
         println!("{count} requests, {allowed} let through");
     }
 

@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Names the setting that is wrong and what to do.
 pub fn open(settings: &GatewaySettings) -> Result<(Rules, Option<Watch>), String> {
     let jwt = settings.identity.jwt.as_ref();
-    let paths: Vec<PathBuf> = jwt.iter().flat_map(|jwt| jwt.jwks_file.iter().chain(&jwt.secret_file)).cloned().collect();
+    let paths: Vec<PathBuf> =
+        jwt.iter().flat_map(|jwt| jwt.jwks_file.iter().chain(&jwt.secret_file)).cloned().collect();
     // Before they are read, so that no change is missed.
     let seen = watch::look(&paths);
     let rules = Rules::new(settings)?;

@@ -92,7 +92,9 @@ pub(super) fn run(args: &AttackArgs, screen: &mut Screen<'_>) -> Exit {
         return match Scene::write(directory) {
             Ok(()) => {
                 let shown = directory.display();
-                screen.line(format_args!("the scene is in {shown}; serve it with --config {shown}/bindery.toml"));
+                screen.line(format_args!(
+                    "the scene is in {shown}; serve it with --config {shown}/bindery.toml"
+                ));
                 Exit::Good
             }
             Err(error) => refuse(screen, &error),
@@ -133,7 +135,12 @@ fn attack(args: &AttackArgs, screen: &mut Screen<'_>) -> Result<Vec<Outcome>, St
                             continue;
                         }
                         let seen = server.ask(attack, raw).await?;
-                        outcomes.push(judge(attack, seen, args.reasons, if raw { "" } else { " (as a map)" }));
+                        outcomes.push(judge(
+                            attack,
+                            seen,
+                            args.reasons,
+                            if raw { "" } else { " (as a map)" },
+                        ));
                     }
                 }
                 Ok(())
@@ -204,7 +211,12 @@ mod tests {
 
     fn seen(allowed: bool, reason: Option<&str>, went_on: &[(&str, &str)]) -> Seen {
         let went_on = went_on.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Seen { allowed, reason: reason.map(str::to_owned), what: String::new(), went_on: Some(went_on.collect()) }
+        Seen {
+            allowed,
+            reason: reason.map(str::to_owned),
+            what: String::new(),
+            went_on: Some(went_on.collect()),
+        }
     }
 
     #[test]
@@ -214,14 +226,29 @@ mod tests {
             (attack(false), seen(true, None, &good), When::Auto, Some("it must be denied")),
             (attack(true), seen(false, None, &[]), When::Auto, Some("it must be allowed")),
             (attack(false), seen(false, Some("denied"), &[]), When::Always, None),
-            (attack(false), seen(false, Some("no_route"), &[]), When::Auto, Some("the reason must be denied")),
+            (
+                attack(false),
+                seen(false, Some("no_route"), &[]),
+                When::Auto,
+                Some("the reason must be denied"),
+            ),
             (attack(false), seen(false, Some("no_route"), &[]), When::Never, None),
             (attack(false), seen(false, None, &[]), When::Auto, None),
             (attack(false), seen(false, None, &[]), When::Always, Some("the reason must be denied")),
             (attack(true), seen(true, None, &good), When::Auto, None),
             (attack(true), seen(true, None, &[]), When::Auto, Some("`x-user` must go on")),
-            (attack(true), seen(true, None, &[("x-user", "ada"), ("x-user", "ada")]), When::Auto, Some("once")),
-            (attack(true), seen(true, None, &[good[0], ("x_user", "spoofed")]), When::Auto, Some("must not go on")),
+            (
+                attack(true),
+                seen(true, None, &[("x-user", "ada"), ("x-user", "ada")]),
+                When::Auto,
+                Some("once"),
+            ),
+            (
+                attack(true),
+                seen(true, None, &[good[0], ("x_user", "spoofed")]),
+                When::Auto,
+                Some("must not go on"),
+            ),
         ] {
             let found = wrong(&attack, &seen, when);
             assert!(found.as_deref().unwrap_or("").contains(part.unwrap_or("")), "{found:?} {part:?}");

@@ -167,7 +167,8 @@ impl Forge<'_> {
     /// The public key as the secret of an HMAC.
     fn swapped(&mut self) {
         let Some(jwk) = &self.known.jwk else { return };
-        let (header, claims) = (with(&self.header, "alg", "HS256".into()).to_string(), self.claims.to_string());
+        let (header, claims) =
+            (with(&self.header, "alg", "HS256".into()).to_string(), self.claims.to_string());
         for (name, secret) in signer::as_secrets(jwk) {
             let token = Signer::secret("", &secret).token(&header, &claims);
             self.add(&format!("secret/{name}"), ALGORITHM, token);

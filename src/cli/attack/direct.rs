@@ -26,7 +26,8 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn connect(url: &str) -> Result<Self, String> {
         let failed = |error: tonic::transport::Error| format!("nobody answers at `{url}`: {error}");
-        let channel = Endpoint::from_shared(url.to_owned()).map_err(failed)?.connect().await.map_err(failed)?;
+        let channel =
+            Endpoint::from_shared(url.to_owned()).map_err(failed)?.connect().await.map_err(failed)?;
         Ok(Self { client: AuthorizationClient::new(channel), address: url.to_owned() })
     }
 
@@ -34,9 +35,16 @@ impl Server {
     pub(super) async fn ask(&mut self, attack: &Attack, raw: bool) -> Result<Seen, String> {
         let call = tokio::time::timeout(DEADLINE, self.client.check(message(attack, raw)));
         let answer = match call.await {
-            Err(_) => return Err(format!("`{}` did not answer `{}` within {DEADLINE:?}", self.address, attack.name)),
+            Err(_) => {
+                return Err(format!(
+                    "`{}` did not answer `{}` within {DEADLINE:?}",
+                    self.address, attack.name
+                ));
+            }
             // Whoever cannot decide lets nobody through, as long as the gateway fails closed.
-            Ok(Err(status)) if matches!(status.code(), Code::Unimplemented | Code::Unknown | Code::Cancelled) => {
+            Ok(Err(status))
+                if matches!(status.code(), Code::Unimplemented | Code::Unknown | Code::Cancelled) =>
+            {
                 return Err(format!("`{}`: {}", self.address, status.message()));
             }
             Ok(Err(status)) => {
@@ -95,7 +103,11 @@ fn message(attack: &Attack, raw: bool) -> CheckRequest {
     match (attack.no_headers, raw) {
         (true, _) => {}
         (false, true) => {
-            let header = |(key, value): (String, String)| HeaderValue { key, raw_value: value.into_bytes(), ..HeaderValue::default() };
+            let header = |(key, value): (String, String)| HeaderValue {
+                key,
+                raw_value: value.into_bytes(),
+                ..HeaderValue::default()
+            };
             http.header_map = Some(HeaderMap { headers: sent(attack).into_iter().map(header).collect() });
         }
         (false, false) => http.headers = sent(attack).into_iter().collect(),

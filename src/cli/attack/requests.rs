@@ -105,7 +105,8 @@ enum Expect {
 /// When a token cannot be made.
 pub(super) fn all(scene: &Scene) -> Result<Vec<Attack>, String> {
     let file: File = toml::from_str(FILE).map_err(|error| format!("requests.toml: {error}"))?;
-    let mut all: Vec<Attack> = file.request.into_iter().flat_map(each).map(|entry| made(scene, entry)).collect();
+    let mut all: Vec<Attack> =
+        file.request.into_iter().flat_map(each).map(|entry| made(scene, entry)).collect();
     for forgery in scene.forgeries()? {
         // A header cannot have these, so a gateway refuses them before it asks.
         let direct = forgery.token.chars().any(|sign| !(' '..='~').contains(&sign));
@@ -170,7 +171,9 @@ fn made(scene: &Scene, entry: Entry) -> Attack {
     if let Some(length) = entry.pad_header {
         headers.push(("x-attack-padding".to_owned(), "a".repeat(length)));
     }
-    headers.extend((0..entry.pad_headers.unwrap_or(0)).map(|index| (format!("x-attack-{index}"), "a".to_owned())));
+    headers.extend(
+        (0..entry.pad_headers.unwrap_or(0)).map(|index| (format!("x-attack-{index}"), "a".to_owned())),
+    );
     let given = entry.header.into_iter().chain(entry.headers);
     headers.extend(given.map(|[name, value]| (name, filled(value))));
     let path = filled(entry.path.unwrap_or_else(|| "/private".to_owned()));

@@ -81,9 +81,8 @@ impl Scene {
     /// Reads a scene.
     pub(super) fn read(directory: &Path) -> Result<Self, String> {
         let path = directory.join("signing-key.pkcs8");
-        let wrong = |what: String| {
-            format!("scene: `{}`: {what}; make a scene with --write-scene", path.display())
-        };
+        let wrong =
+            |what: String| format!("scene: `{}`: {what}; make a scene with --write-scene", path.display());
         let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
         let key = BASE64.decode(text.trim()).map_err(|error| wrong(error.to_string()))?;
         let signer = Signer::ec(KID, Algorithm::ES256, &key).map_err(wrong)?;

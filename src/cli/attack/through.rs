@@ -16,13 +16,18 @@ const MAX_ANSWER: u64 = 1 << 20;
 const MAX_HEADERS: usize = 128;
 
 pub(super) async fn send(gateway: &str, attack: &Attack) -> Result<Seen, String> {
-    let mut connection =
-        TcpStream::connect(gateway).await.map_err(|error| format!("nobody answers at `{gateway}`: {error}"))?;
+    let mut connection = TcpStream::connect(gateway)
+        .await
+        .map_err(|error| format!("nobody answers at `{gateway}`: {error}"))?;
     let mut text = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", attack.method, attack.path, attack.host);
     for (name, value) in &attack.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    text.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n{}", attack.body.len(), attack.body));
+    text.push_str(&format!(
+        "Content-Length: {}\r\nConnection: close\r\n\r\n{}",
+        attack.body.len(),
+        attack.body
+    ));
     let exchange = async {
         // A gateway may answer, and hang up, before it has read everything.
         let _refused = connection.write_all(text.as_bytes()).await;
@@ -50,9 +55,10 @@ fn read(answer: &[u8]) -> Seen {
     // An application that tells in its body which headers it got, as `{"headers": [["name", "value"]]}`.
     let body: Option<serde_json::Value> =
         answer.get(end..).and_then(|body| serde_json::from_slice(body).ok());
-    let went_on = body.as_ref().and_then(|body| body.get("headers")).and_then(|headers| {
-        serde_json::from_value::<Vec<(String, String)>>(headers.clone()).ok()
-    });
+    let went_on = body
+        .as_ref()
+        .and_then(|body| body.get("headers"))
+        .and_then(|headers| serde_json::from_value::<Vec<(String, String)>>(headers.clone()).ok());
     Seen { allowed: (200..300).contains(&status), reason, what: format!("HTTP {status}"), went_on }
 }
 
@@ -63,7 +69,10 @@ mod tests {
     #[test]
     fn answers_are_read() {
         let seen = read(b"HTTP/1.1 403 Forbidden\r\nX-Bindery-Reason: denied\r\n\r\nno");
-        assert_eq!((seen.allowed, seen.reason.as_deref(), seen.what.as_str()), (false, Some("denied"), "HTTP 403"));
+        assert_eq!(
+            (seen.allowed, seen.reason.as_deref(), seen.what.as_str()),
+            (false, Some("denied"), "HTTP 403")
+        );
         let seen = read(b"HTTP/1.1 200 OK\r\n\r\n{\"headers\": [[\"x-a\", \"b\"]]}");
         assert_eq!((seen.allowed, seen.went_on), (true, Some(vec![("x-a".to_owned(), "b".to_owned())])));
         assert_eq!(read(b"").what, "no answer");

@@ -70,8 +70,10 @@ impl Signer {
     /// For other algorithms, and when it is no such key.
     pub fn ec(kid: &str, algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, String> {
         let random = SystemRandom::new();
-        let wrong = |error: ring::error::KeyRejected| format!("it is no key for {}: {error}", algorithm.as_str());
-        let ecdsa = |curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8, &random).map(|pair| Pair::Ec(Box::new(pair)));
+        let wrong =
+            |error: ring::error::KeyRejected| format!("it is no key for {}: {error}", algorithm.as_str());
+        let ecdsa =
+            |curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8, &random).map(|pair| Pair::Ec(Box::new(pair)));
         let pair = match algorithm {
             Algorithm::ES256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
             Algorithm::ES384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
