@@ -4,6 +4,7 @@
 //! and configuration come from.
 
 pub mod admin;
+pub mod identity;
 pub mod places;
 
 use crate::api::decision::DecisionApi;

@@ -32,7 +32,6 @@ use certificate::Certificate;
 use jwt::Jwt;
 use metadata::Metadata;
 use std::fmt;
-use std::path::PathBuf;
 use vouched::Vouched;
 
 /// Where an identity comes from, from the strongest to the weakest.
@@ -151,10 +150,7 @@ impl Identifier {
 
     /// Whether no source is set up, so that everybody is nobody.
     pub fn trusts_nothing(&self) -> bool {
-        self.metadata.is_none()
-            && self.jwt.is_none()
-            && self.certificate.is_none()
-            && self.vouched.is_none()
+        self.metadata.is_none() && self.jwt.is_none() && self.certificate.is_none() && self.vouched.is_none()
     }
 
     /// Fetches keys ahead of the first question, if there is a URL for them.
@@ -168,12 +164,7 @@ impl Identifier {
         }
     }
 
-    /// The files of keys, to be watched. When one was replaced, call [`Identifier::reload`].
-    pub fn paths(&self) -> Vec<PathBuf> {
-        self.jwt.iter().filter_map(Jwt::path).collect()
-    }
-
-    /// Reads the files of keys anew. What came of each: what is in use now in words, or why the former keys stay.
+    /// Reads the files of keys ([`Settings::key_files`]) anew. What came of each: what is in use now in words, or why the former keys stay.
     pub fn reload(&self) -> Vec<Result<String, String>> {
         self.jwt.iter().filter_map(Jwt::reload).collect()
     }

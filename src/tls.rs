@@ -112,9 +112,8 @@ impl Client {
             return Err(Failure::Status(status.as_u16()));
         }
         let body = Limited::new(response.into_body(), most).collect().await;
-        body.map(|body| body.to_bytes()).map_err(|error| {
-            if error.is::<LengthLimitError>() { Failure::TooLong } else { failed(&*error) }
-        })
+        body.map(|body| body.to_bytes())
+            .map_err(|error| if error.is::<LengthLimitError>() { Failure::TooLong } else { failed(&*error) })
     }
 }
 

@@ -93,7 +93,9 @@ impl Template {
     fn read(text: &str) -> Result<Self, String> {
         const PLACES: &[&str] = &["id", "trust_domain", "path", "last", "first"];
         let wrong = |what: String| {
-            format!("identity.certificate.template: {what}; write a text with one or more of {{id}}, {{trust_domain}}, {{path}}, {{last}} and {{first}}")
+            format!(
+                "identity.certificate.template: {what}; write a text with one or more of {{id}}, {{trust_domain}}, {{path}}, {{last}} and {{first}}"
+            )
         };
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -143,7 +145,9 @@ impl Certificate {
     pub(super) fn new(settings: &CertificateSettings) -> Result<Self, String> {
         let CertificateSettings { trust_domains, dns_suffixes, subject, template, map } = settings;
         if trust_domains.is_empty() && dns_suffixes.is_empty() && map.is_empty() {
-            return Err("identity.certificate: no name is let in; set trust_domains, dns_suffixes or map".into());
+            return Err(
+                "identity.certificate: no name is let in; set trust_domains, dns_suffixes or map".into()
+            );
         }
         if let Some(name) = trust_domains.iter().find(|name| !is_trust_domain(name)) {
             return Err(format!(

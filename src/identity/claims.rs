@@ -85,7 +85,8 @@ impl Terms {
             return Err(refused(Reason::TokenBound, what));
         }
         if present(claims, "events").is_some() {
-            let what = "the token tells of an event (`events`), such as a logout, and of nobody who is asking";
+            let what =
+                "the token tells of an event (`events`), such as a logout, and of nobody who is asking";
             return Err(refused(Reason::TokenType, what));
         }
         if !self.issuers.is_empty() {
@@ -152,8 +153,7 @@ impl Path {
                 '.' => parts.push(String::new()),
                 sign => {
                     let sign = if sign == '\\' { signs.next() } else { Some(sign) };
-                    let fault =
-                        || format!("identity.claims.{setting}: `{text}` ends with a `\\`; remove it");
+                    let fault = || format!("identity.claims.{setting}: `{text}` ends with a `\\`; remove it");
                     let sign = sign.ok_or_else(fault)?;
                     parts.last_mut().into_iter().for_each(|part| part.push(sign));
                 }
@@ -205,8 +205,7 @@ impl Mapping {
             let path = read("attributes", text)?
                 .ok_or("identity.claims.attributes: an entry is empty; remove it")?;
             let last = path.last();
-            if matches!(last, "sub" | "entitlements") || attributes.iter().any(|other| other.last() == last)
-            {
+            if matches!(last, "sub" | "entitlements") || attributes.iter().any(|other| other.last() == last) {
                 return Err(format!(
                     "identity.claims.attributes: `{text}` would be another attribute `{last}`; leave out one of them"
                 ));
@@ -225,7 +224,8 @@ impl Mapping {
         };
         if all.user_id.is_none() && all.username.is_none() {
             return Err(
-                "identity.claims: neither user_id nor username is a claim, so nobody is ever known; set one".into()
+                "identity.claims: neither user_id nor username is a claim, so nobody is ever known; set one"
+                    .into(),
             );
         }
         Ok(all)
@@ -342,9 +342,8 @@ fn value(json: &Json, depth: usize, left: &mut usize) -> Option<Value> {
         }
         Json::Object(map) => {
             let below = below?;
-            let entry = |(key, item): (&String, &Json)| {
-                Some((Box::from(key.as_str()), value(item, below, left)?))
-            };
+            let entry =
+                |(key, item): (&String, &Json)| Some((Box::from(key.as_str()), value(item, below, left)?));
             Value::Map(map.iter().map(entry).collect::<Option<_>>()?)
         }
     })

@@ -32,7 +32,7 @@ impl std::fmt::Debug for Forgery {
 }
 
 /// What is known of tokens that a server takes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Known<'a> {
     /// The claims of a token that it would take now: `iss`, `aud`, `exp` and a username at least.
     pub claims: Map<String, Json>,
@@ -124,6 +124,7 @@ pub fn forgeries(known: &Known<'_>) -> Result<Vec<Forgery>, String> {
 
 const ALGORITHM: &[Reason] = &[Reason::TokenAlgorithm];
 const CLAIMS: &[Reason] = &[Reason::TokenClaims];
+const CLAIMS_OR_FORM: &[Reason] = &[Reason::TokenClaims, Reason::TokenMalformed];
 const KEY: &[Reason] = &[Reason::TokenKeyUnknown];
 const KEY_OR_ALGORITHM: &[Reason] = &[Reason::TokenKeyUnknown, Reason::TokenAlgorithm];
 const KEY_OR_SIGNATURE: &[Reason] =
@@ -167,7 +168,8 @@ impl Forge<'_> {
     /// The public key as the secret of an HMAC.
     fn swapped(&mut self) {
         let Some(jwk) = &self.known.jwk else { return };
-        let (header, claims) = (with(&self.header, "alg", "HS256".into()).to_string(), self.claims.to_string());
+        let (header, claims) =
+            (with(&self.header, "alg", "HS256".into()).to_string(), self.claims.to_string());
         for (name, secret) in signer::as_secrets(jwk) {
             let token = Signer::secret("", &secret).token(&header, &claims);
             self.add(&format!("secret/{name}"), ALGORITHM, token);
@@ -359,7 +361,7 @@ impl Forge<'_> {
             ("exp/text", CLAIMS, "exp", json!("9999999999")),
             ("exp/never", CLAIMS, "exp", json!("never")),
             ("exp/true", CLAIMS, "exp", json!(true)),
-            ("exp/list", CLAIMS, "exp", json!([now + 3600])),
+            ("exp/list", CLAIMS_OR_FORM, "exp", json!([now + 3600])),
             ("exp/missing", CLAIMS, "exp", Json::Null),
             ("nbf/hour", EARLY, "nbf", json!(now + 3600)),
             ("nbf/text", CLAIMS, "nbf", json!("0")),

@@ -3,8 +3,8 @@
 //! Must not know: what other evidence there is.
 
 mod compact;
-mod keys;
 mod kept;
+mod keys;
 mod place;
 mod remote;
 mod verifier;
@@ -22,7 +22,6 @@ use keys::{Key, KeyFile, KeySet};
 use place::Place;
 use remote::{Pace, Remote};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How many keys are tried on a token that does not name its key.
@@ -46,7 +45,10 @@ enum Keys {
 
 impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwt").field("place", &self.place).field("algorithms", &self.algorithms).finish_non_exhaustive()
+        f.debug_struct("Jwt")
+            .field("place", &self.place)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +79,12 @@ impl Jwt {
             algorithms: settings.algorithms.clone(),
             types: Types::new(settings.types.as_deref())?,
             keys: Keys::new(settings)?,
-            terms: Terms::new("identity.jwt", &settings.issuers, &settings.audiences, settings.leeway_seconds)?,
+            terms: Terms::new(
+                "identity.jwt",
+                &settings.issuers,
+                &settings.audiences,
+                settings.leeway_seconds,
+            )?,
             mapping,
             kept: Kept::new(),
         })
@@ -85,13 +92,6 @@ impl Jwt {
 
     pub(super) async fn prepare(&self, now: Timestamp) -> Result<(), String> {
         self.keys.current(now).await.map(|_| ())
-    }
-
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        match &self.keys {
-            Keys::File(file) => Some(file.path().to_owned()),
-            Keys::Remote(_) => None,
-        }
     }
 
     pub(super) fn reload(&self) -> Option<Result<String, String>> {
@@ -126,12 +126,7 @@ impl Jwt {
     }
 
     /// Keys with one that fits the token; a key that is not known may be new, so they are fetched anew if that may be.
-    async fn with_key(
-        &self,
-        keys: Arc<KeySet>,
-        head: &Head,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, Trouble> {
+    async fn with_key(&self, keys: Arc<KeySet>, head: &Head, now: Timestamp) -> Result<Arc<KeySet>, Trouble> {
         if keys.fitting(head).next().is_some() {
             return Ok(keys);
         }
@@ -162,7 +157,9 @@ impl Keys {
                 .into());
         }
         if jwks_ca_file.is_some() && jwks_url.is_none() {
-            return Err("identity.jwt.jwks_ca_file: there is no jwks_url that it could be for; leave it out".into());
+            return Err(
+                "identity.jwt.jwks_ca_file: there is no jwks_url that it could be for; leave it out".into()
+            );
         }
         match (jwks_file, jwks_url, secret_file) {
             (None, None, Some(path)) if symmetric => KeyFile::secret(path.clone()).map(Self::File),
@@ -170,11 +167,13 @@ impl Keys {
                 Err("identity.jwt.secret_file: HS256 needs a secret; name its file".into())
             }
             (_, _, Some(_)) if symmetric => {
-                Err("identity.jwt: HS256 has a secret, and no public keys; leave out jwks_file and jwks_url".into())
+                Err("identity.jwt: HS256 has a secret, and no public keys; leave out jwks_file and jwks_url"
+                    .into())
             }
-            (_, _, Some(_)) => {
-                Err("identity.jwt.secret_file: is used by HS256 only, which is not in algorithms; leave it out".into())
-            }
+            (_, _, Some(_)) => Err(
+                "identity.jwt.secret_file: is used by HS256 only, which is not in algorithms; leave it out"
+                    .into(),
+            ),
             (Some(path), None, None) => KeyFile::jwks(path.clone(), algorithms.clone()).map(Self::File),
             (None, Some(url), None) => {
                 let pace = Pace::new(settings)?;
@@ -202,7 +201,8 @@ fn verify(token: &str, head: &Head, keys: &KeySet) -> Result<Object, Trouble> {
     let unsigned = || refused(Reason::TokenSignature, "the token's signature is not that of the key");
     // Several only where the token does not name its key.
     if keys.fitting(head).nth(MAX_TRIED).is_some() {
-        let what = "the token names no key (`kid`), and too many could have signed it; have the issuer name it";
+        let what =
+            "the token names no key (`kid`), and too many could have signed it; have the issuer name it";
         return Err(refused(Reason::TokenKeyUnknown, what));
     }
     for key in keys.fitting(head) {
@@ -232,7 +232,7 @@ fn read_signed(token: &str, head: &Head, key: &Key) -> Result<Object, Trouble> {
                 let what = if error.is_data() {
                     "its claims are no object, or are nested too deep, or one is there twice"
                 } else {
-                    "its claims are no JSON"
+                    "its claims are no JSON, or a moment among them is no number"
                 };
                 refused(Reason::TokenMalformed, format!("the token is malformed: {what}"))
             }

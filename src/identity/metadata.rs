@@ -19,13 +19,20 @@ impl Metadata {
     pub(super) fn new(settings: &MetadataSettings, mapping: Mapping) -> Result<Self, String> {
         let MetadataSettings { payload, issuers, audiences, leeway_seconds } = settings;
         if payload.is_empty() {
-            return Err("identity.metadata.payload: is empty; set the name under which the gateway leaves the claims".into());
+            return Err(
+                "identity.metadata.payload: is empty; set the name under which the gateway leaves the claims"
+                    .into(),
+            );
         }
         let terms = Terms::new("identity.metadata", issuers, audiences, *leeway_seconds)?;
         Ok(Self { payload: payload.clone(), terms, mapping })
     }
 
-    pub(super) fn identify(&self, claims: Option<&Json>, now: Timestamp) -> Result<Option<Identity>, Trouble> {
+    pub(super) fn identify(
+        &self,
+        claims: Option<&Json>,
+        now: Timestamp,
+    ) -> Result<Option<Identity>, Trouble> {
         let Some(found) = claims.and_then(|all| all.get(&self.payload)).filter(|it| !it.is_null()) else {
             return Ok(None);
         };

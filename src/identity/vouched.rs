@@ -58,7 +58,9 @@ impl Vouched {
         let mut networks = Vec::new();
         for peer in trusted_peers.iter().filter(|peer| *peer != "unix") {
             let wrong = |what: &str| {
-                format!("identity.headers.trusted_peers: `{peer}` {what}; write a network such as 127.0.0.1/32, or unix")
+                format!(
+                    "identity.headers.trusted_peers: `{peer}` {what}; write a network such as 127.0.0.1/32, or unix"
+                )
             };
             let network = match (peer.parse::<IpNet>(), peer.parse::<IpAddr>()) {
                 (Ok(network), _) => network,
@@ -127,7 +129,10 @@ impl Vouched {
             if something {
                 return Err(refused(
                     Reason::HeaderMalformed,
-                    format!("there are headers about somebody, and none that says who it is (`{}`)", names.username),
+                    format!(
+                        "there are headers about somebody, and none that says who it is (`{}`)",
+                        names.username
+                    ),
                 ));
             }
             return Ok(None);

@@ -52,7 +52,9 @@ impl Mirror {
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let uri = parse_url(url, EXAMPLE)?;
         if uri.query().is_some() {
-            return Err(format!("`{url}` has a query, to which no range can be added; write it like {EXAMPLE}"));
+            return Err(format!(
+                "`{url}` has a query, to which no range can be added; write it like {EXAMPLE}"
+            ));
         }
         let client = Client::new(&uri, None)?;
         let kept = Cache::with_weighter(KEPT_RANGES, MAX_KEPT, Size);
@@ -78,7 +80,9 @@ impl Mirror {
             .header("add-padding", "true")
             .header(http::header::ACCEPT, "text/plain");
         let body = self.client.get(request, MAX_RANGE).await.map_err(|failure| match failure {
-            Failure::Unreachable(causes) => format!("`{base}` cannot be asked for breached passwords: {causes}"),
+            Failure::Unreachable(causes) => {
+                format!("`{base}` cannot be asked for breached passwords: {causes}")
+            }
             Failure::Redirect => format!(
                 "`{base}` answers with a redirect, which is not followed; name the server that it leads to"
             ),

@@ -37,7 +37,10 @@ impl Types {
             return Ok(Self { names: vec!["jwt".to_owned(), "at+jwt".to_owned()], none: true });
         };
         if names.is_empty() || names.iter().any(|name| name.trim().is_empty()) {
-            return Err("identity.jwt.types: is empty, or an entry is; name a type such as at+jwt, or leave it out".into());
+            return Err(
+                "identity.jwt.types: is empty, or an entry is; name a type such as at+jwt, or leave it out"
+                    .into(),
+            );
         }
         Ok(Self { names: names.iter().map(|name| plain_type(name)).collect(), none: false })
     }
@@ -94,7 +97,8 @@ pub(super) fn read(token: &str, allowed: &[Algorithm], types: &Types) -> Result<
         Some(Json::String(text)) => Ok(Some(text.as_str())),
         Some(_) => Err(malformed(&format!("`{name}` in its header is no text"))),
     };
-    let algorithm = text("alg")?.ok_or_else(|| malformed("its header does not say how it is signed (`alg`)"))?;
+    let algorithm =
+        text("alg")?.ok_or_else(|| malformed("its header does not say how it is signed (`alg`)"))?;
     let algorithm = allowed.iter().copied().find(|own| own.as_str() == algorithm).ok_or_else(|| {
         refused(Reason::TokenAlgorithm, "the token is signed in a way (`alg`) that is none of `algorithms`")
     })?;

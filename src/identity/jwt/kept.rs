@@ -60,7 +60,15 @@ impl Kept {
         if self.generation.swap(keys.generation, Ordering::Relaxed) != keys.generation {
             self.entries.clear();
         }
-        self.entries.get(token).filter(|entry| entry.generation == keys.generation).map(|entry| entry.verified)
+        self.entries
+            .get(token)
+            .filter(|entry| entry.generation == keys.generation)
+            .map(|entry| entry.verified)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Keeps a token of this length.

@@ -69,8 +69,9 @@ impl KeySet {
             #[serde(default)]
             keys: Vec<Json>,
         }
-        let set: Set = serde_json::from_slice(bytes)
-            .map_err(|error| format!("it is no JSON web key set ({error}); it looks like {{\"keys\": [...]}}"))?;
+        let set: Set = serde_json::from_slice(bytes).map_err(|error| {
+            format!("it is no JSON web key set ({error}); it looks like {{\"keys\": [...]}}")
+        })?;
         if set.keys.len() > MAX_KEYS {
             return Err(format!("it has {} keys, and at most {MAX_KEYS} are taken", set.keys.len()));
         }
@@ -91,7 +92,9 @@ impl KeySet {
             return Err(format!("the secret has {} bytes; at least {MIN_SECRET} are needed", secret.len()));
         }
         if secret.starts_with(b"-----BEGIN") {
-            return Err("it is a key or certificate (PEM), and no secret; use jwks_file or jwks_url".to_owned());
+            return Err(
+                "it is a key or certificate (PEM), and no secret; use jwks_file or jwks_url".to_owned()
+            );
         }
         let key = DecodingKey::from_secret(secret).map_err(|error| error.to_string())?;
         let key = Key { kid: Kid::Any, algorithms: vec![Algorithm::HS256], key };
@@ -137,12 +140,10 @@ fn public(json: Json, allowed: &[Algorithm]) -> Result<Key, String> {
         return Err("it is not for signatures (`use`, `key_ops`)".to_owned());
     }
     let (key, able): (DecodingKey, &[Algorithm]) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => {
-            (rsa(jwk.n.as_deref(), jwk.e.as_deref())?, {
-                use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
-                &[RS256, RS384, RS512, PS256, PS384, PS512]
-            })
-        }
+        ("RSA", _) => (rsa(jwk.n.as_deref(), jwk.e.as_deref())?, {
+            use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
+            &[RS256, RS384, RS512, PS256, PS384, PS512]
+        }),
         ("EC", Some("P-256")) => (ec(&jwk, 32)?, &[Algorithm::ES256]),
         ("EC", Some("P-384")) => (ec(&jwk, 48)?, &[Algorithm::ES384]),
         ("OKP", Some("Ed25519")) => {
@@ -201,11 +202,14 @@ fn rsa(n: Option<&str>, e: Option<&str>) -> Result<DecodingKey, String> {
     Ok(DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
+/// How the bytes of a file become keys.
+type Read = dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync;
+
 /// Keys in a file.
 pub(super) struct KeyFile {
     path: PathBuf,
     setting: &'static str,
-    read: Box<dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync>,
+    read: Box<Read>,
     /// Swapped as a whole when the file was replaced.
     keys: ArcSwap<KeySet>,
 }
@@ -217,7 +221,10 @@ impl KeyFile {
             let keys = KeySet::read(bytes, &allowed)?;
             if keys.len() == 0 {
                 let why = keys.left_out.join("; ");
-                return Err(format!("it holds no key that can be used{}{why}", if why.is_empty() { "" } else { ": " }));
+                return Err(format!(
+                    "it holds no key that can be used{}{why}",
+                    if why.is_empty() { "" } else { ": " }
+                ));
             }
             Ok(keys)
         };
@@ -229,11 +236,7 @@ impl KeyFile {
         Self::open(path, "secret_file", Box::new(KeySet::secret))
     }
 
-    fn open(
-        path: PathBuf,
-        setting: &'static str,
-        read: Box<dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync>,
-    ) -> Result<Self, String> {
+    fn open(path: PathBuf, setting: &'static str, read: Box<Read>) -> Result<Self, String> {
         let keys = load(&path, setting, &*read)?;
         Ok(Self { path, setting, read, keys: ArcSwap::from_pointee(keys) })
     }
@@ -242,24 +245,17 @@ impl KeyFile {
         self.keys.load_full()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Reads the file anew; what it says now in words, or why the former keys stay.
     pub(super) fn reload(&self) -> Result<String, String> {
         let keys = load(&self.path, self.setting, &*self.read)?;
-        let said = format!("identity.jwt.{}: `{}` has {} keys", self.setting, self.path.display(), keys.len());
+        let said =
+            format!("identity.jwt.{}: `{}` has {} keys", self.setting, self.path.display(), keys.len());
         self.keys.store(Arc::new(keys));
         Ok(said)
     }
 }
 
-fn load(
-    path: &Path,
-    setting: &str,
-    read: &dyn Fn(&[u8]) -> Result<KeySet, String>,
-) -> Result<KeySet, String> {
+fn load(path: &Path, setting: &str, read: &Read) -> Result<KeySet, String> {
     let wrong = |what: String| format!("identity.jwt.{setting}: `{}`: {what}", path.display());
     let mut bytes = Vec::new();
     File::open(path)

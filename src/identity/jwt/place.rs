@@ -48,7 +48,8 @@ impl Place {
         }
         if header.is_none() && settings.cookies.is_empty() {
             return Err(
-                "identity.jwt: there is neither a header nor a cookie that a token could be in; set one".into()
+                "identity.jwt: there is neither a header nor a cookie that a token could be in; set one"
+                    .into(),
             );
         }
         Ok(Self { header, prefix, cookies: settings.cookies.clone() })

@@ -41,8 +41,7 @@ impl Pace {
             }
         };
         let max_age = within("jwks_max_age_seconds", settings.jwks_max_age_seconds, 1, 86_400)?;
-        let min_interval =
-            within("jwks_min_interval_seconds", settings.jwks_min_interval_seconds, 1, 3_600)?;
+        let min_interval = within("jwks_min_interval_seconds", settings.jwks_min_interval_seconds, 1, 3_600)?;
         let keep = within("jwks_keep_seconds", settings.jwks_keep_seconds, 1, 2_592_000)?;
         within("jwks_timeout_ms", settings.jwks_timeout_ms, 50, 30_000)?;
         if keep < max_age {
@@ -214,8 +213,7 @@ impl Inner {
 
     async fn ask(&self) -> Result<bytes::Bytes, String> {
         let shown = &self.shown;
-        let request =
-            http::Request::get(self.uri.clone()).header(http::header::ACCEPT, "application/json");
+        let request = http::Request::get(self.uri.clone()).header(http::header::ACCEPT, "application/json");
         self.client.get(request, MAX_BYTES).await.map_err(|failure| match failure {
             Failure::Unreachable(causes) => format!("`{shown}` cannot be asked for keys: {causes}"),
             Failure::Redirect => {
@@ -266,7 +264,8 @@ impl Inner {
 fn is_loopback(uri: &http::Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
