@@ -336,6 +336,10 @@ impl Forge<'_> {
             ("alg", KEY_OR_ALGORITHM, json!("PS512")),
             ("alg", KEY_OR_ALGORITHM, json!("EdDSA")),
         ] {
+            // That would be as it should be.
+            if self.header.get(name) == Some(&value) {
+                continue;
+            }
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let token = issuer.token(&with(&self.header, name, value).to_string(), &claims);
             self.add(&format!("asks/{name}-{shown}"), reasons, token);

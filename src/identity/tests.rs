@@ -275,7 +275,7 @@ fn reasons_have_names_of_their_own() {
 }
 
 /// The settings of a table, as its own complaint about another one names them.
-fn names_in<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+fn names_in<T: serde::de::DeserializeOwned + fmt::Debug>() -> Vec<String> {
     let error = toml::from_str::<T>("unknown = 1").unwrap_err().to_string();
     error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
