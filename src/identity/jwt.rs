@@ -108,7 +108,14 @@ impl Jwt {
     ) -> Result<Option<Identity>, Trouble> {
         let Some(token) = self.place.find(headers)? else { return Ok(None) };
         compact::within_bounds(token)?;
-        let keys = self.keys.current(now).await.map_err(Trouble::Unavailable)?;
+        let keys = match self.keys.at_hand(now) {
+            Some(keys) => keys,
+            None => {
+                // What is no token is refused also while there are no keys, and waits for none.
+                compact::read(token, &self.algorithms, &self.types)?;
+                self.keys.current(now).await.map_err(Trouble::Unavailable)?
+            }
+        };
         let known = kept::fingerprint(token);
         if let Some(verified) = self.kept.get(&known, &keys) {
             verified.lifetime.check(now)?;
@@ -185,6 +192,14 @@ impl Keys {
             (None, None, None) => {
                 Err("identity.jwt: there are no keys to verify tokens with; set jwks_url or jwks_file".into())
             }
+        }
+    }
+
+    /// The keys to verify with, if there are any without waiting.
+    fn at_hand(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Self::File(file) => Some(file.keys()),
+            Self::Remote(remote) => remote.at_hand(now),
         }
     }
 

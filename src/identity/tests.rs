@@ -80,6 +80,8 @@ pub(super) struct Request<'a> {
     pub(super) claims: Option<Json>,
     pub(super) peer: Peer,
     pub(super) principal: Option<&'a str>,
+    /// Headers of one name are joined.
+    pub(super) joined: bool,
 }
 
 impl<'a> Request<'a> {
@@ -89,7 +91,10 @@ impl<'a> Request<'a> {
     }
 
     pub(super) async fn ask_at(&self, identifier: &Identifier, now: Timestamp) -> Identified {
-        let headers: Headers<'_> = self.headers.iter().copied().collect();
+        let mut headers: Headers<'_> = self.headers.iter().copied().collect();
+        if self.joined {
+            headers.mark_joined();
+        }
         let evidence = Evidence {
             headers: &headers,
             claims: self.claims.as_ref(),

@@ -114,6 +114,33 @@ async fn headers_that_could_be_read_in_two_ways_are_refused() {
 }
 
 #[tokio::test]
+async fn a_comma_is_doubtful_where_headers_come_joined() {
+    let identifier = new("[headers]\ntrusted_peers = [\"unix\"]").unwrap();
+    for (name, value, refused) in [
+        ("x-authentik-username", "ada,bob", true),
+        ("x-authentik-uid", "1,2", true),
+        ("x-authentik-groups", "a,z|admins|z", true),
+        ("x-authentik-entitlements", "a,b", true),
+        ("x-authentik-name", "Lovelace, Ada", false),
+        ("x-authentik-email", "a,b", false),
+    ] {
+        let mut headers = vec![(name, value.as_bytes())];
+        if name != "x-authentik-username" {
+            headers.push(("x-authentik-username", b"ada"));
+        }
+        let mut request = Request { headers, peer: peer("unix"), ..Request::default() };
+        somebody(request.ask(&identifier).await);
+        request.joined = true;
+        let found = request.ask(&identifier).await;
+        if refused {
+            assert_eq!(reason(found), Reason::HeaderAmbiguous, "{name}");
+        } else {
+            somebody(found);
+        }
+    }
+}
+
+#[tokio::test]
 async fn empty_headers_are_nobody() {
     let identifier = new("[headers]\ntrusted_peers = [\"unix\"]").unwrap();
     let empty: Vec<(&str, &str)> = ADA[..6].iter().map(|(name, _)| (*name, "")).collect();

@@ -274,6 +274,20 @@ async fn without_keys_nothing_is_decided() {
 }
 
 #[tokio::test]
+async fn what_is_no_token_needs_no_keys() {
+    let server = Server::free(Answer::Nothing).await;
+    let identifier = server.identifier();
+    for (token, wrong) in
+        [("x", Reason::TokenMalformed), ("eyJhbGciOiJub25lIn0.e30.", Reason::TokenAlgorithm)]
+    {
+        let bearer = format!("Bearer {token}");
+        let found = Request::of(&[("authorization", &bearer)]).ask(&identifier).await;
+        assert_eq!(reason(found), wrong);
+    }
+    assert_eq!(server.asked(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_waited_for_so_long_only() {
     let server = Server::held(Answer::Nothing).await;
     let identifier = server.identifier_with(|jwt| jwt.jwks_timeout_ms = 50);
