@@ -4,7 +4,7 @@
 //! and configuration come from.
 
 pub mod admin;
-pub mod gateways;
+pub mod identity;
 pub mod places;
 mod web;
 
@@ -199,7 +199,6 @@ pub async fn run(
         };
         let gateway = |rules: Option<Rules>| {
             let rules = rules.map_or_else(|| Rules::new(&GatewaySettings::default()), Ok)?;
-            tokio::spawn(gateways::prepare(Arc::clone(rules.identifier())));
             Gateway::new(api.clone(), rules).map(Arc::new)
         };
         routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());

@@ -32,7 +32,6 @@ use certificate::Certificate;
 use jwt::Jwt;
 use metadata::Metadata;
 use std::fmt;
-use std::path::PathBuf;
 use vouched::Vouched;
 
 /// Where an identity comes from, from the strongest to the weakest.
@@ -165,12 +164,7 @@ impl Identifier {
         }
     }
 
-    /// The files of keys, to be watched. When one was replaced, call [`Identifier::reload`].
-    pub fn paths(&self) -> Vec<PathBuf> {
-        self.jwt.iter().filter_map(Jwt::path).collect()
-    }
-
-    /// Reads the files of keys anew. What came of each: what is in use now in words, or why the former keys stay.
+    /// Reads the files of keys ([`Settings::key_files`]) anew. What came of each: what is in use now in words, or why the former keys stay.
     pub fn reload(&self) -> Vec<Result<String, String>> {
         self.jwt.iter().filter_map(Jwt::reload).collect()
     }

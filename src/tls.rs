@@ -179,6 +179,65 @@ fn causes(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
+    /// Answers one request over TLS, as `localhost`; whether a client cared to ask.
+    fn serve(listener: std::net::TcpListener) -> std::thread::JoinHandle<bool> {
+        use rustls::pki_types::PrivateKeyDer;
+        let pem = include_bytes!("../tests/support/tls/server.pem");
+        let key = include_bytes!("../tests/support/tls/server.key");
+        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(key).unwrap())
+            .unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            let mut stream = rustls::Stream::new(&mut connection, &mut stream);
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1) => request.extend(byte),
+                    _ => return false,
+                }
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nkeys";
+            std::io::Write::write_all(&mut stream, answer).unwrap();
+            true
+        })
+    }
+
+    #[tokio::test]
+    async fn a_server_is_trusted_by_the_file_and_by_its_name() {
+        let authorities = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/ca.pem"));
+        for (host, authorities, right) in [
+            ("localhost", Some(authorities), true),
+            ("127.0.0.1", Some(authorities), false),
+            // No system has ever heard of it.
+            ("localhost", None, false),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("https://{host}:{}/", listener.local_addr().unwrap().port());
+            let uri = parse_url(&url, "").unwrap();
+            // A machine without certificates trusts nobody either.
+            let Ok(client) = Client::new(&uri, authorities) else { continue };
+            let server = serve(listener);
+            let got = client.get(http::Request::get(uri), 4).await;
+            if right {
+                assert_eq!(got, Ok(Bytes::from_static(b"keys")));
+            } else {
+                assert!(
+                    matches!(&got, Err(Failure::Unreachable(why)) if why.contains("certificate")),
+                    "{got:?}"
+                );
+            }
+            assert_eq!(server.join().unwrap(), right);
+        }
+    }
+
     #[test]
     fn certificates_are_read_from_a_file_or_told_to_be_none() {
         let directory = tempfile::tempdir().unwrap();

@@ -3,8 +3,9 @@
 //! Must not know: how a question is answered.
 
 use super::evaluators::evaluators;
+use crate::api::ask::now;
 use crate::api::flow::Tokens;
-use crate::api::gateway::settings::GatewaySettings;
+use crate::api::gateway::settings::{GatewaySettings, Rules};
 use crate::app::{self, Decisions, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
@@ -267,9 +268,11 @@ async fn listen(
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
-            let (rules, watch) = app::gateways::open(settings).map_err(|what| format!("{door}.{what}"))?;
+            let (identifier, watch) = app::identity::open(&settings.identity, now())
+                .map_err(|what| format!("{door}.identity.{what}"))?;
             watching.extend(watch);
-            Ok::<_, String>(Some(rules))
+            let rules = Rules::with_identifier(settings, identifier);
+            rules.map(Some).map_err(|what| format!("{door}.{what}"))
         };
         let socket = settings.socket.as_deref();
         let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });

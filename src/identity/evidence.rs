@@ -44,12 +44,25 @@ pub struct Peer {
 
 /// Headers in the order in which they came, several of one name each for itself.
 #[derive(Clone, Default)]
-pub struct Headers<'a>(Vec<(Cow<'a, str>, &'a [u8])>);
+pub struct Headers<'a> {
+    all: Vec<(Cow<'a, str>, &'a [u8])>,
+    joined: bool,
+}
 
 impl<'a> Headers<'a> {
     /// None yet.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { all: Vec::new(), joined: false }
+    }
+
+    /// Tells that whoever hands them over joins several headers of one name by commas, so that one value may be several.
+    pub fn mark_joined(&mut self) {
+        self.joined = true;
+    }
+
+    /// Whether a comma may stand between two headers of one name.
+    pub const fn are_joined(&self) -> bool {
+        self.joined
     }
 
     /// One more. Names are kept in lower case.
@@ -59,17 +72,17 @@ impl<'a> Headers<'a> {
         } else {
             Cow::Borrowed(name)
         };
-        self.0.push((name, value));
+        self.all.push((name, value));
     }
 
     /// All values of the header with this name, which is in lower case.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| *value)
+        self.all.iter().filter(move |(own, _)| own == name).map(|(_, value)| *value)
     }
 
     /// The names, in lower case, each as often as it came.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_ref())
+        self.all.iter().map(|(name, _)| name.as_ref())
     }
 }
 

@@ -22,7 +22,6 @@ use keys::{Key, KeyFile, KeySet};
 use place::Place;
 use remote::{Pace, Remote};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How many keys are tried on a token that does not name its key.
@@ -95,13 +94,6 @@ impl Jwt {
         self.keys.current(now).await.map(|_| ())
     }
 
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        match &self.keys {
-            Keys::File(file) => Some(file.path().to_owned()),
-            Keys::Remote(_) => None,
-        }
-    }
-
     pub(super) fn reload(&self) -> Option<Result<String, String>> {
         match &self.keys {
             Keys::File(file) => Some(file.reload()),
@@ -116,7 +108,14 @@ impl Jwt {
     ) -> Result<Option<Identity>, Trouble> {
         let Some(token) = self.place.find(headers)? else { return Ok(None) };
         compact::within_bounds(token)?;
-        let keys = self.keys.current(now).await.map_err(Trouble::Unavailable)?;
+        let keys = match self.keys.at_hand(now) {
+            Some(keys) => keys,
+            None => {
+                // What is no token is refused also while there are no keys, and waits for none.
+                compact::read(token, &self.algorithms, &self.types)?;
+                self.keys.current(now).await.map_err(Trouble::Unavailable)?
+            }
+        };
         let known = kept::fingerprint(token);
         if let Some(verified) = self.kept.get(&known, &keys) {
             verified.lifetime.check(now)?;
@@ -196,6 +195,14 @@ impl Keys {
         }
     }
 
+    /// The keys to verify with, if there are any without waiting.
+    fn at_hand(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        match self {
+            Self::File(file) => Some(file.keys()),
+            Self::Remote(remote) => remote.at_hand(now),
+        }
+    }
+
     async fn current(&self, now: Timestamp) -> Result<Arc<KeySet>, String> {
         match self {
             Self::File(file) => Ok(file.keys()),
@@ -240,7 +247,7 @@ fn read_signed(token: &str, head: &Head, key: &Key) -> Result<Object, Trouble> {
                 let what = if error.is_data() {
                     "its claims are no object, or are nested too deep, or one is there twice"
                 } else {
-                    "its claims are no JSON"
+                    "its claims are no JSON, or a moment among them is no number"
                 };
                 refused(Reason::TokenMalformed, format!("the token is malformed: {what}"))
             }

@@ -22,6 +22,14 @@ pub struct Settings {
     pub headers: Option<HeaderSettings>,
 }
 
+impl Settings {
+    /// The files of keys, which are to be watched. When one is replaced, call
+    /// [`Identifier::reload`](super::Identifier::reload).
+    pub fn key_files(&self) -> Vec<PathBuf> {
+        self.jwt.iter().flat_map(|jwt| jwt.jwks_file.iter().chain(&jwt.secret_file)).cloned().collect()
+    }
+}
+
 /// Which claims say what. A claim inside another one is written with a dot, as in `realm_access.roles`; a dot that is part
 /// of a name as `\.`. An empty text: no claim says it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -115,9 +115,10 @@ impl Vouched {
             ));
         }
         let names = &self.names;
-        let username = one(headers, &names.username)?;
-        let uid = one(headers, &names.uid)?;
-        let (email, name) = (one(headers, &names.email)?, one(headers, &names.name)?);
+        let username = one(&names.username, certain(headers, &names.username)?)?;
+        let uid = one(&names.uid, certain(headers, &names.uid)?)?;
+        let email = one(&names.email, text(headers, &names.email)?)?;
+        let name = one(&names.name, text(headers, &names.name)?)?;
         let (groups, entitlements) = (list(headers, &names.groups)?, list(headers, &names.entitlements)?);
         let known = username.is_some() || (self.uid_identifies && uid.is_some());
         if !known {
@@ -184,8 +185,21 @@ fn text<'a>(headers: &Headers<'a>, name: &str) -> Result<Option<&'a str>, Troubl
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-fn one<'a>(headers: &Headers<'a>, name: &str) -> Result<Option<&'a str>, Trouble> {
+/// The same, for what somebody may do something by: no comma where it may stand between two headers.
+fn certain<'a>(headers: &Headers<'a>, name: &str) -> Result<Option<&'a str>, Trouble> {
     let found = text(headers, name)?;
+    if headers.are_joined() && found.is_some_and(|text| text.contains(',')) {
+        return Err(refused(
+            Reason::HeaderAmbiguous,
+            format!(
+                "the header `{name}` has a comma, which may stand between two of that name; have the gateway send them apart"
+            ),
+        ));
+    }
+    Ok(found)
+}
+
+fn one<'a>(name: &str, found: Option<&'a str>) -> Result<Option<&'a str>, Trouble> {
     if found.is_some_and(|text| text.len() > MAX_NAME) {
         return Err(refused(
             Reason::HeaderMalformed,
@@ -196,7 +210,7 @@ fn one<'a>(headers: &Headers<'a>, name: &str) -> Result<Option<&'a str>, Trouble
 }
 
 fn list(headers: &Headers<'_>, name: &str) -> Result<Vec<String>, Trouble> {
-    let Some(found) = text(headers, name)? else { return Ok(Vec::new()) };
+    let Some(found) = certain(headers, name)? else { return Ok(Vec::new()) };
     let wrong = |what: &str| refused(Reason::HeaderMalformed, format!("the header `{name}` {what}"));
     if found.split(SEPARATOR).count() > MAX_LIST {
         return Err(wrong("has more than 1000 entries"));

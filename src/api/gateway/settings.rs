@@ -70,6 +70,15 @@ impl Rules {
     /// # Errors
     /// Names the setting that is wrong and what to do.
     pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
+        let identifier = Identifier::new(&settings.identity).map_err(|what| format!("identity.{what}"))?;
+        Self::with_identifier(settings, Arc::new(identifier))
+    }
+
+    /// Checks settings but for those of who is asking, which this tells.
+    ///
+    /// # Errors
+    /// As [`Rules::new`].
+    pub fn with_identifier(settings: &GatewaySettings, identifier: Arc<Identifier>) -> Result<Self, String> {
         for pattern in &settings.return_hosts {
             host::check_pattern(pattern).map_err(|what| format!("return_hosts: {what}"))?;
         }
@@ -101,8 +110,6 @@ impl Rules {
                 }
             }
         }
-        let identifier = Identifier::new(&settings.identity).map_err(|what| format!("identity.{what}"))?;
-        let identifier = Arc::new(identifier);
         Ok(Self {
             sign_in,
             show_messages: settings.show_messages,
@@ -114,11 +121,6 @@ impl Rules {
             trusts_unix,
             identifier,
         })
-    }
-
-    /// What tells who is asking.
-    pub const fn identifier(&self) -> &Arc<Identifier> {
-        &self.identifier
     }
 
     /// What a gateway gets when it could not be decided.

@@ -66,6 +66,11 @@ impl Kept {
             .map(|entry| entry.verified)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Keeps a token of this length.
     pub(super) fn put(&self, token: Fingerprint, keys: &KeySet, length: usize, verified: Verified) {
         let subject = &verified.identity.subject;

@@ -202,11 +202,14 @@ fn rsa(n: Option<&str>, e: Option<&str>) -> Result<DecodingKey, String> {
     Ok(DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
+/// How the bytes of a file become keys.
+type Read = dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync;
+
 /// Keys in a file.
 pub(super) struct KeyFile {
     path: PathBuf,
     setting: &'static str,
-    read: Box<dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync>,
+    read: Box<Read>,
     /// Swapped as a whole when the file was replaced.
     keys: ArcSwap<KeySet>,
 }
@@ -233,21 +236,13 @@ impl KeyFile {
         Self::open(path, "secret_file", Box::new(KeySet::secret))
     }
 
-    fn open(
-        path: PathBuf,
-        setting: &'static str,
-        read: Box<dyn Fn(&[u8]) -> Result<KeySet, String> + Send + Sync>,
-    ) -> Result<Self, String> {
+    fn open(path: PathBuf, setting: &'static str, read: Box<Read>) -> Result<Self, String> {
         let keys = load(&path, setting, &*read)?;
         Ok(Self { path, setting, read, keys: ArcSwap::from_pointee(keys) })
     }
 
     pub(super) fn keys(&self) -> Arc<KeySet> {
         self.keys.load_full()
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Reads the file anew; what it says now in words, or why the former keys stay.
@@ -260,11 +255,7 @@ impl KeyFile {
     }
 }
 
-fn load(
-    path: &Path,
-    setting: &str,
-    read: &dyn Fn(&[u8]) -> Result<KeySet, String>,
-) -> Result<KeySet, String> {
+fn load(path: &Path, setting: &str, read: &Read) -> Result<KeySet, String> {
     let wrong = |what: String| format!("identity.jwt.{setting}: `{}`: {what}", path.display());
     let mut bytes = Vec::new();
     File::open(path)

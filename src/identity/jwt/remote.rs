@@ -123,23 +123,24 @@ impl Remote {
         })))
     }
 
+    /// The keys to verify with, if there are any. Old ones are fetched anew, without anybody waiting for it.
+    pub(super) fn at_hand(&self, now: Timestamp) -> Option<Arc<KeySet>> {
+        let (keys, is_fresh) = self.0.usable(now)?;
+        if !is_fresh {
+            let _running = self.fetch(now);
+        }
+        Some(keys)
+    }
+
     /// The keys to verify with. Waits for a fetch only when there are none.
     pub(super) async fn current(&self, now: Timestamp) -> Result<Arc<KeySet>, String> {
-        match self.0.usable(now) {
-            Some((keys, is_fresh)) => {
-                if !is_fresh {
-                    // It goes on without this request.
-                    let _running = self.fetch(now);
-                }
-                Ok(keys)
-            }
-            None => {
-                if let Some(running) = self.fetch(now) {
-                    ended(running).await;
-                }
-                self.0.usable(now).map(|(keys, _)| keys).ok_or_else(|| self.0.why())
-            }
+        if let Some(keys) = self.at_hand(now) {
+            return Ok(keys);
         }
+        if let Some(running) = self.fetch(now) {
+            ended(running).await;
+        }
+        self.0.usable(now).map(|(keys, _)| keys).ok_or_else(|| self.0.why())
     }
 
     /// The keys after a fetch because one is missing; nothing when there was one a moment ago.
