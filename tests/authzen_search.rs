@@ -55,6 +55,7 @@ mod tests {
             assert!(limit.is_none_or(|limit| results.len() <= limit));
             ids.extend(results.iter().map(|result| result["id"].as_str().unwrap().to_owned()));
             pages += 1;
+            assert!(pages <= 1_000, "the search for {body} does not come to its end");
             token = answer.body["page"]["next_token"].as_str().unwrap().to_owned();
             if token.is_empty() {
                 return (ids, pages);

@@ -151,7 +151,7 @@ mod tests {
             ("{} {}", "trailing"),
             ("{\"a\": 1, \"\\u0061\": 2}", "the name `a` is there twice in one object at line 1"),
             ("[1e999]", "number out of range"),
-            ("\"\\ud800\"", "surrogate"),
+            ("\"\\ud800\"", "hex escape"),
             ("NaN", "expected value"),
         ] {
             let error = read(text.as_bytes()).unwrap_err();
