@@ -22,7 +22,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// The program, or the end of the test where it is not there.
-macro_rules! program {
+macro_rules! found {
     ($name:literal) => {
         match $crate::gateways::tools::program($name) {
             Some(program) => program,
@@ -30,4 +30,4 @@ macro_rules! program {
         }
     };
 }
-pub(crate) use program;
+pub(crate) use found;
