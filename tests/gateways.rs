@@ -13,10 +13,14 @@ mod support {
 #[cfg(test)]
 mod gateways {
     pub(crate) use crate::support::sidecar;
+    pub(crate) mod bindery;
     pub(crate) mod client;
     mod configurations;
     pub(crate) mod envoy;
+    mod envoy_load;
+    mod envoy_requests;
     pub(crate) mod nothing;
+    pub(crate) mod tokens;
     pub(crate) mod tools;
     pub(crate) mod upstream;
 }
