@@ -5,5 +5,8 @@
 pub mod ask;
 pub mod convert;
 pub mod decision;
+pub mod ext_authz;
 pub mod flow;
+pub mod forward_auth;
+pub mod gateway;
 mod status;

@@ -5,9 +5,14 @@
 
 pub mod admin;
 pub mod places;
+mod web;
 
 use crate::api::decision::DecisionApi;
+use crate::api::ext_authz::ExtAuthz;
 use crate::api::flow::{FlowApi, LIFETIME, Tokens};
+use crate::api::forward_auth;
+use crate::api::gateway::Gateway;
+use crate::api::gateway::settings::{GatewaySettings, Rules};
 use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
@@ -17,6 +22,7 @@ use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
 use admin::Admin;
+use envoy_types::ext_authz::v3::pb::AuthorizationServer;
 use futures_util::future::{join_all, pending};
 use futures_util::{Stream, StreamExt, TryFutureExt as _};
 use std::io;
@@ -42,6 +48,13 @@ const MAX_STREAMS: u32 = 1_024;
 /// descriptors would spend all its time on failing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The services that answer questions.
+const ANSWERING: [&str; 3] = [
+    <DecisionServiceServer<DecisionApi> as NamedService>::NAME,
+    <FlowServiceServer<FlowApi> as NamedService>::NAME,
+    <AuthorizationServer<ExtAuthz> as NamedService>::NAME,
+];
+
 /// How the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
@@ -55,17 +68,32 @@ pub struct Ending {
 #[derive(Debug, Default)]
 pub struct Doors {
     /// Questions. Absent: none are answered here.
-    pub decisions: Option<(Listeners, Waits)>,
-    /// What signs plans of flows. Absent: a key of this process's own.
-    pub tokens: Option<Arc<Tokens>>,
+    pub decisions: Option<Decisions>,
     /// Health over HTTP. Absent: only over gRPC.
     pub admin: Option<TcpListener>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
     pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
 }
 
+/// Where questions come in, and how they are answered.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// Over gRPC.
+    pub grpc: Listeners,
+    /// Over HTTP.
+    pub http: Listeners,
+    /// What questions wait for.
+    pub waits: Waits,
+    /// What signs plans of flows. Absent: a key of this process's own.
+    pub tokens: Option<Arc<Tokens>>,
+    /// How Envoy's questions are judged. Absent: nothing is trusted.
+    pub ext_authz: Option<Rules>,
+    /// How those of other gateways are. Absent: nothing is trusted.
+    pub forward_auth: Option<Rules>,
+}
+
 /// What questions wait for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Waits {
     /// The longest wait for a revision that one asks for.
     pub revision: Duration,
@@ -155,23 +183,29 @@ pub async fn run(
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
-    if let Some((mut listeners, waits)) = doors.decisions {
+    if let Some(mut doors) = doors.decisions {
         let mut routes = Routes::builder();
-        let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(waits.revision);
-        if let Some(demand) = waits.demand {
+        let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(doors.waits.revision);
+        if let Some(demand) = doors.waits.demand {
             api = api.with_demand(demand);
         }
         let tokens = match doors.tokens {
             Some(tokens) => tokens,
             None => Arc::new(Tokens::random(LIFETIME)?),
         };
+        let gateway = |rules: Option<Rules>| {
+            let rules = rules.map_or_else(|| Rules::new(&GatewaySettings::default()), Ok)?;
+            Gateway::new(api.clone(), rules).map(Arc::new)
+        };
+        routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());
+        let over_http = forward_auth::router(gateway(doors.forward_auth)?);
         routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
         routes.add_service(api.into_service());
-        services.push(<DecisionServiceServer<DecisionApi> as NamedService>::NAME);
-        services.push(<FlowServiceServer<FlowApi> as NamedService>::NAME);
+        services.extend(ANSWERING);
         let routes = with_standard(routes, health_service.clone())?;
-        servers.extend(listeners.serve(&routes, &stopping));
-        sockets.push(listeners);
+        servers.extend(doors.grpc.serve(&routes, &stopping));
+        servers.extend(web::serve(&mut doors.http, &over_http, &stopping));
+        sockets.extend([doors.grpc, doors.http]);
     }
     if let Some((mut listeners, ledger, options)) = doors.sync {
         let mut routes = Routes::builder();
@@ -334,9 +368,7 @@ async fn set_health(health: &HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let status = if serving { Serving } else { NotServing };
     health.set_service_status("", status).await;
-    let decisions = <DecisionServiceServer<DecisionApi> as NamedService>::NAME;
-    let flows = <FlowServiceServer<FlowApi> as NamedService>::NAME;
-    for name in [decisions, flows] {
+    for name in ANSWERING {
         health.set_service_status(name, status).await;
     }
 }

@@ -9,6 +9,7 @@ mod sync;
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
 pub use sync::{Beyond, SyncArgs, SyncSettings};
 
+use crate::api::gateway::settings::GatewaySettings;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -98,6 +99,14 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_SOCKET_MODE", value_name = "MODE")]
     pub socket_mode: Option<String>,
 
+    /// Address for questions over HTTP: forward authentication [default: none]
+    #[arg(long, env = "BINDERY_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
+
+    /// Unix socket for questions over HTTP [default: none]
+    #[arg(long, env = "BINDERY_HTTP_SOCKET", value_name = "PATH")]
+    pub http_socket: Option<PathBuf>,
+
     /// Listen on other addresses than loopback; there is no encryption in this version
     #[arg(long, env = "BINDERY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true")]
     pub allow_remote: Option<bool>,
@@ -151,6 +160,14 @@ pub struct ServeArgs {
     /// What policies need beside the configuration.
     #[command(flatten)]
     pub policies: PolicyArgs,
+
+    /// What gateways may ask over Envoy's external authorization; only in the settings file.
+    #[arg(skip)]
+    pub ext_authz: GatewaySettings,
+
+    /// What gateways may ask over HTTP; only in the settings file.
+    #[arg(skip)]
+    pub forward_auth: GatewaySettings,
 }
 
 /// What a server is for.
@@ -181,7 +198,11 @@ pub struct ServeSettings {
     pub admin: Option<SocketAddr>,
     /// Unix socket for questions.
     pub socket: Option<PathBuf>,
-    /// Mode of the unix socket.
+    /// Address for questions over HTTP.
+    pub http: Option<SocketAddr>,
+    /// Unix socket for questions over HTTP.
+    pub http_socket: Option<PathBuf>,
+    /// Mode of unix sockets.
     pub socket_mode: u32,
     /// The result of a target without an enabled binding.
     pub default_empty_result: bool,
@@ -205,6 +226,10 @@ pub struct ServeSettings {
     pub sync: SyncSettings,
     /// What policies need beside the configuration.
     pub policies: PolicySettings,
+    /// What gateways may ask over Envoy's external authorization.
+    pub ext_authz: GatewaySettings,
+    /// What gateways may ask over HTTP.
+    pub forward_auth: GatewaySettings,
 }
 
 /// The program that runs, for processes of its own kind.
@@ -250,7 +275,11 @@ impl ServeArgs {
         let listen = address("listen", &listen, allow_remote)?;
         let admin = self.admin_listen.or(file.admin_listen).unwrap_or_else(|| "none".to_owned());
         let socket = self.socket.or(file.socket);
-        if role == Role::Sidecar && listen.is_none() && socket.is_none() {
+        let http = self.http_listen.or(file.http_listen).unwrap_or_else(|| "none".to_owned());
+        let http = address("http-listen", &http, allow_remote)?;
+        let http_socket = self.http_socket.or(file.http_socket);
+        let over_http = http.is_some() || http_socket.is_some();
+        if role == Role::Sidecar && listen.is_none() && socket.is_none() && !over_http {
             return Err(
                 "listen: is `none` and there is no socket, so nobody could ask; set one of them".to_owned()
             );
@@ -280,6 +309,8 @@ impl ServeArgs {
             listen,
             admin: address("admin-listen", &admin, false)?,
             socket,
+            http,
+            http_socket,
             socket_mode: socket_mode(&mode)?,
             default_empty_result: self.default_empty_result.or(file.default_empty_result)
                 != Some(EmptyResult::Fail),
@@ -293,6 +324,8 @@ impl ServeArgs {
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             sync: self.sync.resolve(file.sync)?,
             policies: self.policies.resolve(file.policies)?,
+            ext_authz: file.ext_authz,
+            forward_auth: file.forward_auth,
         };
         if role == Role::Hub && !settings.sync.is_served() {
             return Err("sync-listen, sync-socket: neither is set, so nobody could follow; set one of them"
@@ -344,7 +377,7 @@ fn address(setting: &str, text: &str, allow_remote: bool) -> Result<Option<Socke
         format!("{setting}: `{text}` is no address; write address:port, such as 127.0.0.1:9191, or none")
     })?;
     if !address.ip().is_loopback() && !allow_remote {
-        let remedy = if setting == "listen" { ", or set allow-remote" } else { "" };
+        let remedy = if matches!(setting, "listen" | "http-listen") { ", or set allow-remote" } else { "" };
         return Err(format!(
             "{setting}: `{address}` can be reached from other machines, and this version has no encryption and no \
              authentication of callers; use a loopback address or a unix socket{remedy}"

@@ -55,6 +55,7 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod evaluators;
+pub mod identity;
 pub mod model;
 pub mod places;
 pub mod policy;

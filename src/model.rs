@@ -8,6 +8,7 @@ mod id;
 mod policy;
 mod problem;
 mod question;
+mod route;
 mod subject;
 mod target;
 mod value;
@@ -22,6 +23,7 @@ pub use policy::{
 };
 pub use problem::{Field, Problem, ResourceKind, ResourceName};
 pub use question::{Context, Event, EventUser, Explain, HttpRequest, Question, Scope, Subject};
+pub use route::{HostName, Methods, PathPrefix, Route, RouteHost};
 pub use subject::{Authenticator, Group, GroupRef, Login, ReputationScore, User, UserRef};
 pub use target::{
     Application, DeniedAction, Device, Entitlement, Flow, FlowAuthentication, FlowStageBinding,

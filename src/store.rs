@@ -15,6 +15,7 @@ mod on_demand;
 mod open;
 mod part;
 mod reputation;
+mod routes;
 mod snapshot;
 
 pub use draft::{Change, Changed, DIGEST, Difference, Replace, Serialized, Upsert};
@@ -23,6 +24,7 @@ pub use hot::HotStats;
 pub use negated::Negated;
 pub use on_demand::{OnDemand, Wanted};
 pub use part::Part;
+pub use routes::RouteMatch;
 pub use snapshot::{Counts, Snapshot};
 
 use crate::decision::{Lean, Row, TargetKey};

@@ -13,6 +13,7 @@ mod support {
 
 #[cfg(test)]
 mod tests {
+    use crate::support::generate::routes::requests;
     use crate::support::generate::{World, any_edit, any_question, any_timed_world, any_world};
     use crate::support::make::NOW;
     use crate::support::reference::name_of;
@@ -21,7 +22,7 @@ mod tests {
     use bindery::model::{ResourceName, Timestamp, Version};
     use bindery::proto::resource::hash;
     use bindery::proto::v1;
-    use bindery::store::{Replace, Settings, Store};
+    use bindery::store::{Replace, Settings, Snapshot, Store};
     use bindery::sync::apply::{Sent, apply_sent};
     use bytes::Bytes;
     use proptest::collection::vec;
@@ -141,6 +142,14 @@ mod tests {
                     runtime.block_on(check(store, &Evaluators::default(), request.clone(), now))
                 };
                 prop_assert_eq!(ask(&store), ask(&other), "{:?}", request);
+            }
+            let (one, other) = (store.load(), other.load());
+            for (host, path, method) in requests() {
+                let found = |snapshot: &Snapshot| {
+                    let found = snapshot.route(host, path, method);
+                    found.map(|it| (it.id.clone(), it.target.clone(), it.anonymous))
+                };
+                prop_assert_eq!(found(&one), found(&other), "{} {} {}", host, path, method);
             }
         }
 

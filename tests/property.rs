@@ -14,13 +14,16 @@ mod support {
 
 #[cfg(test)]
 mod tests {
+    use crate::support::generate::routes::requests;
     use crate::support::generate::{Edit, World, any_edit, any_question, any_timed_world, any_world};
     use crate::support::make::{NOW, moment, question, resource, target, user_id};
     use crate::support::message::{Message, agree};
-    use crate::support::reference::{Outcome, Reference, Wrong, name_of};
+    use crate::support::reference::{Outcome, Reference, Wrong, name_of, routes};
     use bindery::api::ask::{Failure, check};
+    use bindery::decision::View as _;
     use bindery::evaluators::Evaluators;
     use bindery::model::{ResourceKind, ResourceName, Timestamp};
+    use bindery::proto::resource::target_ref;
     use bindery::proto::v1;
     use bindery::proto::v1::resource::Resource as R;
     use bindery::proto::v1::target_ref::Target as T;
@@ -65,6 +68,25 @@ mod tests {
             let changed = applied.upserted + applied.removed > 0;
             prop_assert_eq!(after, if changed || before == 0 { before + 1 } else { before });
             prop_assert!(!(nothing && changed), "an empty update changed {:?}", applied);
+            self.compare_routes()
+        }
+
+        fn compare_routes(&self) -> Result<(), TestCaseError> {
+            let snapshot = self.store.load();
+            for (host, path, method) in requests() {
+                let expected = self.reference.route((host, path, method));
+                let found = snapshot.route(host, path, method);
+                let context = || format!("{host} {path} {method}\nexpected {expected:?}\nfound    {found:?}");
+                let (Some(route), Some(found)) = (expected, found) else {
+                    prop_assert!(expected.is_none() && found.is_none(), "{}", context());
+                    continue;
+                };
+                prop_assert_eq!(found.id.to_string(), routes::id_of(route), "{}", context());
+                prop_assert_eq!(Some(target_ref(found.target)), route.target.clone(), "{}", context());
+                prop_assert_eq!(found.anonymous, route.anonymous, "{}", context());
+                prop_assert_eq!(snapshot.find(found.target).ok(), found.key, "{}", context());
+                prop_assert!(found.key.is_some(), "{}", context());
+            }
             Ok(())
         }
 

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use bindery::app::{self, Doors, Ending, Listeners, Waits};
+    use bindery::app::{self, Decisions, Doors, Ending, Listeners, Waits};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
     use bindery::proto::v1::resource::Resource as R;
@@ -56,7 +56,10 @@ mod tests {
         let server = tokio::spawn(app::run(
             served,
             Arc::default(),
-            Doors { decisions: Some((listeners, waits)), ..Doors::default() },
+            Doors {
+                decisions: Some(Decisions { grpc: listeners, waits, ..Decisions::default() }),
+                ..Doors::default()
+            },
             ending,
             ready_seen,
             shutdown,

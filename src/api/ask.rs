@@ -135,6 +135,22 @@ pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -
     step(snapshot, question, return_context, Vec::new())
 }
 
+/// Answers a question of a gateway on this revision, which [`gate`] has let through.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn decide_on(
+    snapshot: &Snapshot,
+    evaluators: &Evaluators,
+    question: Question,
+) -> Result<v1::CheckResponse, Failure> {
+    fresh(snapshot, &question.target)?;
+    match step(snapshot, question, false, Vec::new())? {
+        Attempt::Answered(response) => Ok(*response),
+        Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
+    }
+}
+
 /// Evaluates one policy for the subject and context of a question by itself, without any binding.
 ///
 /// # Errors

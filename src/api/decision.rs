@@ -67,6 +67,11 @@ impl DecisionApi {
         Box::pin(self.store.reach(revision, patience)).await
     }
 
+    /// What is in force.
+    pub(super) fn load(&self) -> Arc<Snapshot> {
+        self.store.load()
+    }
+
     /// How long a call may wait for a revision.
     pub(super) fn patience(&self, metadata: &MetadataMap) -> Duration {
         // The answer that it is not there must come before the caller's time is up.

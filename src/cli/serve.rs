@@ -4,7 +4,8 @@
 
 use super::evaluators::evaluators;
 use crate::api::flow::Tokens;
-use crate::app::{self, Doors, Ending, Listeners, Waits};
+use crate::api::gateway::settings::{GatewaySettings, Rules};
+use crate::app::{self, Decisions, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
 use crate::store::{GroupAuthority, OnDemand, Settings, Staleness, Store};
@@ -261,12 +262,21 @@ async fn listen(
     files: bool,
 ) -> Result<Doors, String> {
     let mut doors = Doors::default();
-    if settings.listen.is_some() || settings.socket.is_some() {
+    let http = (settings.http, settings.http_socket.as_deref());
+    if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
+        let rules = |door: &str, settings: &GatewaySettings| {
+            Rules::new(settings).map(Some).map_err(|what| format!("{door}.{what}"))
+        };
         let socket = settings.socket.as_deref();
-        let listeners = listeners(settings, "listen", settings.listen, socket, "answering").await?;
         let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });
-        doors.tokens = Some(Arc::new(tokens(settings)?));
-        doors.decisions = Some((listeners, Waits { revision: settings.sync.revision_wait, demand }));
+        doors.decisions = Some(Decisions {
+            ext_authz: rules("ext_authz", &settings.ext_authz)?,
+            forward_auth: rules("forward_auth", &settings.forward_auth)?,
+            tokens: Some(Arc::new(tokens(settings)?)),
+            grpc: listeners(settings, "listen", settings.listen, socket, "answering").await?,
+            http: listeners(settings, "http-listen", http.0, http.1, "answering over HTTP").await?,
+            waits: Waits { revision: settings.sync.revision_wait, demand },
+        });
     }
     doors.admin = listeners(settings, "admin-listen", settings.admin, None, "telling health").await?.tcp;
     let sync = &settings.sync;

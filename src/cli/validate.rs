@@ -120,7 +120,7 @@ fn validate(args: &ValidateArgs) -> Result<Summary, Vec<String>> {
 const PAGE: usize = 40;
 
 /// The kinds in the order of the schema, as people call several of them.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "applications",
     "entitlements",
     "sources",
@@ -136,6 +136,7 @@ const KINDS: [&str; 15] = [
     "users",
     "groups",
     "reputation scores",
+    "routes",
 ];
 
 const fn kind(resource: &R) -> usize {
@@ -155,6 +156,7 @@ const fn kind(resource: &R) -> usize {
         R::User(_) => 12,
         R::Group(_) => 13,
         R::ReputationScore(_) => 14,
+        R::Route(_) => 15,
     }
 }
 

@@ -20,11 +20,13 @@ pub enum ResourceKind {
     Group,
     /// A reputation row.
     ReputationScore,
+    /// A route.
+    Route,
 }
 
 impl ResourceKind {
     /// All kinds, in the order of the schema, which is not the order in which they are put together.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Target(TargetKind::Application),
         Self::Target(TargetKind::Entitlement),
         Self::Target(TargetKind::Source),
@@ -40,6 +42,7 @@ impl ResourceKind {
         Self::User,
         Self::Group,
         Self::ReputationScore,
+        Self::Route,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -52,6 +55,7 @@ impl ResourceKind {
             Self::User => 12,
             Self::Group => 13,
             Self::ReputationScore => 14,
+            Self::Route => 15,
         }
     }
 
@@ -65,6 +69,7 @@ impl ResourceKind {
             Self::User => "user",
             Self::Group => "group",
             Self::ReputationScore => "reputation score",
+            Self::Route => "route",
         }
     }
 }

@@ -13,8 +13,8 @@ pub use target::target;
 use super::v1;
 use super::value::{to_struct, to_timestamp};
 use crate::model::{
-    BindingSubject, Group, GroupRef, Id, PolicyBinding, ReputationScore, ResourceKind, Stage, TargetKind,
-    TargetRef, User, UserRef, Value,
+    BindingSubject, Group, GroupRef, Id, PolicyBinding, ReputationScore, ResourceKind, Route, RouteHost,
+    Stage, TargetKind, TargetRef, User, UserRef, Value,
 };
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
@@ -178,6 +178,23 @@ pub fn reputation_score(score: &ReputationScore) -> v1::Resource {
         identifier: score.identifier.to_string(),
         score: score.score,
         expires: score.expires.map(to_timestamp),
+    }))
+}
+
+/// A route.
+pub fn route(route: &Route) -> v1::Resource {
+    let Route { host, path_prefix, methods, .. } = route;
+    resource(R::Route(v1::Route {
+        id: id_or(&route.id, || Route::natural_id(host, path_prefix, methods)),
+        host: if *host == RouteHost::Any { String::new() } else { host.to_string() },
+        path_prefix: if path_prefix.as_str() == "/" {
+            String::new()
+        } else {
+            path_prefix.as_str().to_owned()
+        },
+        methods: methods.iter().map(str::to_owned).collect(),
+        target: Some(target_ref(&route.target)),
+        anonymous: route.anonymous,
     }))
 }
 

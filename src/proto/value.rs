@@ -3,6 +3,7 @@
 //! Must not know: which message they stand in.
 
 use crate::model::{Timestamp, Value};
+use chrono::{DateTime, SecondsFormat, Utc};
 use prost_types::value::Kind;
 
 /// How deep free data may be nested. Each level is three nested messages, of which the decoder takes at most 100; this
@@ -54,6 +55,13 @@ pub fn to_struct(values: Value) -> prost_types::Struct {
     prost_types::Struct {
         fields: entries.into_iter().map(|(key, value)| (key.into(), to_value(value))).collect(),
     }
+}
+
+/// The moment as RFC 3339 has it, in UTC; nothing for one that no calendar has.
+pub fn rfc3339(moment: Timestamp) -> Option<String> {
+    let nanoseconds = u32::try_from(moment.subsecond_nanoseconds()).ok()?;
+    let moment = DateTime::<Utc>::from_timestamp(moment.seconds(), nanoseconds)?;
+    Some(moment.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 /// The value as JSON, for people and machines; a whole number without a point.

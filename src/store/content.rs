@@ -17,7 +17,7 @@ use prost::Message as _;
 use std::sync::Arc;
 
 /// Kinds in an order in which whatever is referred to comes before what refers to it.
-pub(super) const ORDER: [ResourceKind; 15] = [
+pub(super) const ORDER: [ResourceKind; 16] = [
     ResourceKind::Group,
     ResourceKind::User,
     ResourceKind::Stage,
@@ -33,6 +33,7 @@ pub(super) const ORDER: [ResourceKind; 15] = [
     ResourceKind::Target(TargetKind::RacEndpoint),
     ResourceKind::PolicyBinding,
     ResourceKind::ReputationScore,
+    ResourceKind::Route,
 ];
 
 impl Snapshot {
@@ -69,6 +70,7 @@ impl Snapshot {
                 message::group(&self.directory.groups.get(&atom)?.group)
             }
             ResourceKind::ReputationScore => message::reputation_score(self.reputation.rows.get(id)?),
+            ResourceKind::Route => message::route(&self.routes.get(id)?.route),
         };
         Some(resource.encode_to_vec())
     }
@@ -139,6 +141,7 @@ impl Snapshot {
             ResourceKind::User => Box::new(self.directory.users.keys()),
             ResourceKind::Group => Box::new(self.directory.groups.values().map(|entry| &entry.group.id)),
             ResourceKind::ReputationScore => Box::new(self.reputation.rows.keys()),
+            ResourceKind::Route => Box::new(self.routes.values().map(|entry| &entry.route.id)),
         }
     }
 
@@ -184,6 +187,11 @@ impl Snapshot {
                     .rows
                     .values()
                     .map(move |score| held(&score.id, &|| message::reputation_score(score).encode_to_vec())),
+            ),
+            ResourceKind::Route => Box::new(
+                self.routes
+                    .values()
+                    .map(move |it| held(&it.route.id, &|| message::route(&it.route).encode_to_vec())),
             ),
         }
     }
@@ -270,7 +278,7 @@ impl Snapshot {
             keys.extend(entry.placed.map(|(flow, _)| flow));
             let stages = self.referrers(Node::Target(key)).filter_map(|node| match node {
                 Node::Target(key) => self.target(key).filter(|it| it.placed.is_some()).map(|it| it.key),
-                Node::Policy(_) | Node::Stage(_) => None,
+                Node::Policy(_) | Node::Stage(_) | Node::Route(_) => None,
             });
             keys.extend(stages);
         }

@@ -7,6 +7,7 @@ mod account;
 mod bindings;
 mod directory;
 mod named;
+mod routes;
 mod targets;
 
 pub use account::Difference;
@@ -15,8 +16,8 @@ use super::part::Part;
 use super::snapshot::{Node, Snapshot};
 use crate::decision::{Row, TargetKey};
 use crate::model::{
-    Field, Group, Id, Policy, PolicyBinding, Problem, ReputationScore, ResourceKind, ResourceName, Stage,
-    Sum, Target, User, Version,
+    Field, Group, Id, Policy, PolicyBinding, Problem, ReputationScore, ResourceKind, ResourceName, Route,
+    Stage, Sum, Target, User, Version,
 };
 use account::Account;
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub enum Upsert {
     Group(Box<Group>),
     /// A reputation row.
     ReputationScore(Box<ReputationScore>),
+    /// A route.
+    Route(Box<Route>),
 }
 
 impl Upsert {
@@ -54,6 +57,7 @@ impl Upsert {
             Self::User(_) => ResourceKind::User,
             Self::Group(_) => ResourceKind::Group,
             Self::ReputationScore(_) => ResourceKind::ReputationScore,
+            Self::Route(_) => ResourceKind::Route,
         }
     }
 
@@ -67,6 +71,7 @@ impl Upsert {
             Self::User(user) => &user.id,
             Self::Group(group) => &group.id,
             Self::ReputationScore(score) => &score.id,
+            Self::Route(route) => &route.id,
         }
     }
 
@@ -110,6 +115,8 @@ pub struct Change {
     pub version: Option<Version>,
     /// What everything has to sum up to afterwards. Absent: it is not checked.
     pub expected: Option<u128>,
+    /// Whether only a part of all targets is held, so that a route may lead to one that is not here.
+    pub partial: bool,
 }
 
 /// What goes that a change does not name.
@@ -162,6 +169,7 @@ pub(super) fn derive(base: &Snapshot, change: Change, recorded: bool) -> Result<
     let (version, expected) = (change.version, change.expected);
     let mut draft = Draft::new(base);
     draft.account.recorded = recorded;
+    draft.partial = change.partial;
     draft.take(change);
     draft.finish(version, expected)
 }
@@ -188,6 +196,10 @@ struct Draft<'a> {
     renamed: HashSet<TargetKey>,
     renamed_policies: HashSet<u32>,
     renamed_stages: HashSet<u32>,
+    /// Targets that are given, or lean on what is called differently.
+    placed: Vec<TargetKey>,
+    /// Whether only a part of all targets is held.
+    partial: bool,
     /// Whether a group or an atom changed, so that standings have to be computed anew.
     standings_changed: bool,
 }
@@ -208,6 +220,8 @@ impl<'a> Draft<'a> {
             renamed: HashSet::new(),
             renamed_policies: HashSet::new(),
             renamed_stages: HashSet::new(),
+            placed: Vec::new(),
+            partial: false,
             standings_changed: false,
         }
     }
@@ -295,7 +309,8 @@ impl<'a> Draft<'a> {
         // Then what nothing has to be known for, then what refers to it, bindings last.
         self.drop_directory_names(&upserts);
         let count = upserts.len();
-        let (mut targets, mut policies, mut stages, mut bindings) = (vec![], vec![], vec![], vec![]);
+        let (mut targets, mut policies, mut stages, mut bindings, mut routes) =
+            (vec![], vec![], vec![], vec![], vec![]);
         for (index, upsert) in upserts.into_iter().enumerate().filter(|(index, _)| !is_double(*index)) {
             match upsert {
                 Upsert::Group(group) => self.upsert_group(index, *group),
@@ -307,11 +322,13 @@ impl<'a> Draft<'a> {
                 Upsert::Policy(policy) => policies.push((index, *policy)),
                 Upsert::Stage(stage) => stages.push((index, *stage)),
                 Upsert::Binding(binding) => bindings.push((index, *binding)),
+                Upsert::Route(route) => routes.push((index, *route)),
             }
         }
         self.upsert_stages(stages);
         self.upsert_policies(policies);
         self.upsert_targets(targets);
+        self.upsert_routes(routes);
         for (index, binding) in bindings {
             self.upsert_binding(&mut rows, Some(index), binding, None);
         }
@@ -371,6 +388,7 @@ impl<'a> Draft<'a> {
             ResourceKind::User => self.remove_user(&id),
             ResourceKind::Group => self.remove_group(&id),
             ResourceKind::ReputationScore => self.next.reputation.remove(&id),
+            ResourceKind::Route => self.remove_route(&id),
             ResourceKind::PolicyBinding => false,
         };
         self.removed += usize::from(removed);
@@ -408,6 +426,8 @@ impl<'a> Draft<'a> {
                 Node::Target(key) => self.next.targets.release(key.0),
                 Node::Policy(key) => self.next.policies.release(key),
                 Node::Stage(key) => self.next.stages.release(key),
+                // Nothing refers to one.
+                Node::Route(_) => {}
             }
             let mut referrers = self.next.referrers(node);
             let Some(first) = referrers.next() else { continue };
@@ -416,6 +436,10 @@ impl<'a> Draft<'a> {
                 Node::Target(key) => self.next.describe(key),
                 Node::Policy(_) => "a policy".to_owned(),
                 Node::Stage(_) => "a stage".to_owned(),
+                Node::Route(slot) => self.next.routes.at(slot).map_or_else(String::new, |entry| {
+                    ResourceName { kind: ResourceKind::Route, id: entry.route.id.to_string().into() }
+                        .to_string()
+                }),
             };
             let others = if more == 0 { String::new() } else { format!(" and {more} more") };
             let message =

@@ -8,6 +8,7 @@ use super::freshness::Freshness;
 use super::hot::{Hot, HotEntry, HotStats};
 use super::index::{NameIndex, Slots};
 use super::reputation::ReputationTable;
+use super::routes::RouteTable;
 use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
 use crate::decision::flow::{FlowLayout, FlowView, PlacedStage};
 use crate::decision::{
@@ -28,6 +29,7 @@ pub(super) enum Node {
     Target(TargetKey),
     Policy(u32),
     Stage(u32),
+    Route(u32),
 }
 
 /// How many resources of each sort a revision has.
@@ -47,6 +49,8 @@ pub struct Counts {
     pub groups: usize,
     /// Reputation rows.
     pub reputation_scores: usize,
+    /// Routes.
+    pub routes: usize,
 }
 
 /// One revision of the configuration. Never changes; a copy shares everything with its origin.
@@ -75,6 +79,7 @@ pub struct Snapshot {
     pub(super) atoms: Atoms,
     pub(super) directory: Directory,
     pub(super) reputation: ReputationTable,
+    pub(super) routes: RouteTable,
     /// Not part of the configuration, so no revision tells when it changes.
     pub(super) places: Option<Arc<dyn Places>>,
     pub(super) freshness: Arc<Freshness>,
@@ -102,6 +107,7 @@ impl Snapshot {
             atoms: Atoms::default(),
             directory: Directory::default(),
             reputation: ReputationTable::default(),
+            routes: RouteTable::default(),
             places: None,
             freshness: Arc::default(),
             hot: Arc::default(),
@@ -143,6 +149,7 @@ impl Snapshot {
             users: self.directory.users.len(),
             groups: self.directory.groups.len(),
             reputation_scores: self.reputation.rows.len(),
+            routes: self.routes.len(),
         }
     }
 

@@ -27,7 +27,7 @@ use v1::resource::Resource as R;
 use walk::{Path, Walker};
 
 /// The fields of a bundle, with the field of `Resource` that each of their entries is.
-const KINDS: [(&str, &str); 15] = [
+const KINDS: [(&str, &str); 16] = [
     ("applications", "application"),
     ("entitlements", "entitlement"),
     ("sources", "source"),
@@ -43,6 +43,7 @@ const KINDS: [(&str, &str); 15] = [
     ("users", "user"),
     ("groups", "group"),
     ("reputation_scores", "reputation_score"),
+    ("routes", "route"),
 ];
 
 /// Messages that may be written as the value of one of their fields.
@@ -139,6 +140,7 @@ pub fn group(resources: impl IntoIterator<Item = v1::Resource>) -> v1::Bundle {
             Some(R::User(it)) => bundle.users.push(it),
             Some(R::Group(it)) => bundle.groups.push(it),
             Some(R::ReputationScore(it)) => bundle.reputation_scores.push(it),
+            Some(R::Route(it)) => bundle.routes.push(it),
         }
     }
     bundle
@@ -162,6 +164,7 @@ pub fn resources(bundle: v1::Bundle) -> Vec<v1::Resource> {
     all.extend(bundle.users.into_iter().map(R::User));
     all.extend(bundle.groups.into_iter().map(R::Group));
     all.extend(bundle.reputation_scores.into_iter().map(R::ReputationScore));
+    all.extend(bundle.routes.into_iter().map(R::Route));
     all.into_iter().map(|resource| v1::Resource { resource: Some(resource) }).collect()
 }
 

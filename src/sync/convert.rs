@@ -4,6 +4,7 @@
 
 mod fields;
 mod policy;
+mod route;
 mod target;
 
 use crate::model::{
@@ -63,6 +64,10 @@ pub(super) fn upsert(index: usize, resource: v1::Resource) -> Result<Upsert, Vec
                 reputation(&mut fields, message).map(Box::new).map(Upsert::ReputationScore),
             )
         }
+        Resource::Route(message) => {
+            let (id, converted) = route::route(&mut fields, message);
+            (ResourceKind::Route, id, converted.map(Box::new).map(Upsert::Route))
+        }
         target => {
             let (kind, id, converted) = target::target(&mut fields, target);
             (ResourceKind::Target(kind), id, converted.map(Box::new).map(Upsert::Target))
@@ -107,6 +112,7 @@ pub(super) fn name_of(bytes: &[u8]) -> Option<ResourceName> {
         Resource::User(m) => (ResourceKind::User, or(&m.id, &m.username)),
         Resource::Group(m) => (ResourceKind::Group, or(&m.id, &m.name)),
         Resource::ReputationScore(m) => (ResourceKind::ReputationScore, score_id(&m)),
+        Resource::Route(m) => (ResourceKind::Route, route::route(&mut Fields::default(), m).0),
     };
     Some(ResourceName { kind, id: id.into() })
 }

@@ -466,7 +466,7 @@ fn takes_away(base: &Snapshot, difference: &Difference) -> bool {
     !difference.went.is_empty()
         || difference.came.iter().any(|(name, _)| match name.kind {
             K::User | K::Group | K::Target(_) | K::Stage => !is_new(name),
-            K::PolicyBinding | K::Policy | K::ReputationScore => true,
+            K::PolicyBinding | K::Policy | K::ReputationScore | K::Route => true,
         })
 }
 

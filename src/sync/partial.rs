@@ -1,5 +1,5 @@
 //! The giving side of a stream that carries only what is subscribed to: targets with what a question about them reads,
-//! and users. Policies, groups, stages and reputation rows, of which there are few, go entirely.
+//! and users. Policies, groups, stages, reputation rows and routes, of which there are few, go entirely.
 //!
 //! Must not know: who asks for what, and why.
 

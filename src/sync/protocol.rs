@@ -149,7 +149,7 @@ mod tests {
     fn names_without_a_kind_or_an_id_are_refused() {
         let name = |kind, id: &str| name_of(&v1::ResourceRef { kind, id: id.into() });
         assert!(name(0, "x").unwrap_err().contains("no kind of resource"));
-        assert!(name(16, "x").unwrap_err().contains("no kind of resource"));
+        assert!(name(17, "x").unwrap_err().contains("no kind of resource"));
         assert!(name(14, "").unwrap_err().contains("without an id"));
         let group = ResourceName { kind: ResourceKind::Group, id: "x".into() };
         assert_eq!(name_of(&reference(&group)), Ok(group));

@@ -252,6 +252,7 @@ impl Receiver {
             replace,
             version: Some(open.version),
             expected: total_of(commit.digest.as_ref()),
+            partial: self.partial,
         };
         let upon = open.upon.into_iter().map(|(_, sent)| sent).collect();
         Ok(Step::Apply(Box::new(Incoming { sent, revokes: false, upon })))
@@ -274,6 +275,7 @@ impl Receiver {
             removals,
             version: Some(version),
             expected: total_of(delta.digest.as_ref()),
+            partial: self.partial,
             ..Sent::default()
         };
         if self.skipping {

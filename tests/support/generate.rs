@@ -4,6 +4,7 @@
 //! the world is written down as resources: what would refer to an empty place is left out or refers to nothing, so
 //! every world is a valid configuration. Names and ids are drawn from a few each, some of which nothing has.
 
+pub(crate) mod routes;
 mod written;
 
 use crate::support::make::{NOW, data, group_id, group_name, moment, user_id, username};
@@ -13,6 +14,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use routes::{ROUTES, RoutePlace, any_route};
 use serde_json::json;
 
 /// What stands at a place for targets.
@@ -125,6 +127,7 @@ pub(crate) struct World {
     users: Vec<Option<UserPlace>>,
     groups: Vec<Option<GroupPlace>>,
     scores: Vec<Option<v1::ReputationScore>>,
+    routes: Vec<Option<RoutePlace>>,
 }
 
 /// A change of one place.
@@ -136,6 +139,7 @@ pub(crate) enum Edit {
     User(usize, Option<UserPlace>),
     Group(usize, Option<GroupPlace>),
     Score(usize, Option<v1::ReputationScore>),
+    Route(usize, Option<RoutePlace>),
 }
 
 /// A question, with the place of its target.
@@ -314,14 +318,16 @@ pub(crate) fn any_world() -> BoxedStrategy<World> {
         places(any_user(), USERS),
         places(any_group(), GROUPS),
         places(any_score(), SCORES),
+        places(any_route(), ROUTES),
     )
-        .prop_map(|(targets, policies, bindings, users, groups, scores)| World {
+        .prop_map(|(targets, policies, bindings, users, groups, scores, routes)| World {
             targets,
             policies,
             bindings,
             users,
             groups,
             scores,
+            routes,
         })
         .boxed()
 }
@@ -370,6 +376,7 @@ pub(crate) fn any_edit() -> BoxedStrategy<Edit> {
         2 => one(USERS, any_user()).prop_map(|(place, it)| Edit::User(place, it)),
         3 => one(GROUPS, any_group()).prop_map(|(place, it)| Edit::Group(place, it)),
         1 => one(SCORES, any_score()).prop_map(|(place, it)| Edit::Score(place, it)),
+        2 => one(ROUTES, any_route()).prop_map(|(place, it)| Edit::Route(place, it)),
     ]
     .boxed()
 }

@@ -5,6 +5,7 @@
 
 mod directory;
 mod policies;
+pub(crate) mod routes;
 
 use crate::support::message::Message;
 use bindery::model::{ResourceKind, ResourceName, TargetKind};
@@ -108,6 +109,7 @@ pub(crate) fn name_of(resource: &v1::Resource) -> ResourceName {
             let natural = format!("{}/{}", it.ip, it.identifier);
             (ResourceKind::ReputationScore, or(&it.id, &natural).to_owned())
         }
+        R::Route(it) => (ResourceKind::Route, routes::id_of(it)),
     };
     ResourceName { kind, id: id.into() }
 }
@@ -129,6 +131,12 @@ impl Reference {
                 }
             }
         }
+    }
+
+    /// The route that a request fits best.
+    pub(crate) fn route(&self, request: routes::Request<'_>) -> Option<&v1::Route> {
+        let routes = self.each().filter_map(|it| if let R::Route(route) = it { Some(route) } else { None });
+        routes::best(routes, request)
     }
 
     fn each(&self) -> impl Iterator<Item = &R> {

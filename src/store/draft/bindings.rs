@@ -207,7 +207,7 @@ impl Draft<'_> {
         let of_policies = policies.iter().flat_map(|key| base.referrers(Node::Policy(*key)));
         let of_policies = of_policies.filter_map(|node| match node {
             Node::Target(key) => Some(key),
-            Node::Policy(_) | Node::Stage(_) => None,
+            Node::Policy(_) | Node::Stage(_) | Node::Route(_) => None,
         });
         for key in renamed.iter().copied().chain(of_policies) {
             if !seen.insert(key) {

@@ -92,6 +92,7 @@ impl Draft<'_> {
             }
             placed.push((None, key, Some(entry)));
         }
+        self.placed = placed.iter().map(|(_, key, _)| *key).collect();
         for (index, key, old) in placed {
             self.place_target(index, key, old);
         }
@@ -245,7 +246,7 @@ impl Draft<'_> {
             self.next.policies.set(key, Arc::new(PolicyEntry { key, policy, compiled }));
             self.touched.extend(self.next.referrers(Node::Policy(key)).filter_map(|node| match node {
                 Node::Target(target) => Some(target),
-                Node::Policy(_) | Node::Stage(_) => None,
+                Node::Policy(_) | Node::Stage(_) | Node::Route(_) => None,
             }));
             self.upserted += 1;
         }

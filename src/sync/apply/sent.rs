@@ -34,6 +34,8 @@ pub struct Sent {
     pub version: Option<Version>,
     /// What everything has to sum up to afterwards. Absent: it is not checked.
     pub expected: Option<u128>,
+    /// Whether only a part of all targets is held, so that a route may lead to one that is not here.
+    pub partial: bool,
 }
 
 impl Sent {
@@ -53,7 +55,7 @@ impl Sent {
 /// # Errors
 /// As [`apply`](super::apply).
 pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Vec<Problem>> {
-    let Sent { upserts, mut parts, removals, replace, version, expected } = sent;
+    let Sent { upserts, mut parts, removals, replace, version, expected, partial } = sent;
     if !upserts.is_empty() {
         parts.push(Part::new(&upserts));
         drop(upserts);
@@ -82,7 +84,7 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
     indices.append(&mut places);
     let sum = is_binding_counted.then_some(sum);
     let bindings = Serialized { parts, not_bindings, ids, sum, read: Some(read_binding) };
-    let change = Change { upserts, bindings, removals, replace, sent: others, version, expected };
+    let change = Change { upserts, bindings, removals, replace, sent: others, version, expected, partial };
     store.update_recorded(change).map_err(|mut problems| {
         for problem in &mut problems {
             problem.index = problem.index.and_then(|index| indices.get(index).map(|index| *index as usize));

@@ -124,6 +124,14 @@ impl Fields {
         Some(timeout)
     }
 
+    /// What was read of a field.
+    pub(super) fn read<T>(&mut self, field: &'static str, read: Result<T, String>) -> Checked<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(message) => self.wrong(field, message),
+        }
+    }
+
     /// A member of an enumeration.
     pub(super) fn member<E: TryFrom<i32>>(&mut self, field: &'static str, number: i32) -> Checked<E> {
         match E::try_from(number) {

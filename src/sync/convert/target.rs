@@ -131,7 +131,8 @@ pub(super) fn target(fields: &mut Fields, resource: v1::resource::Resource) -> C
         | Resource::Stage(_)
         | Resource::User(_)
         | Resource::Group(_)
-        | Resource::ReputationScore(_) => return (TargetKind::Application, String::new(), None),
+        | Resource::ReputationScore(_)
+        | Resource::Route(_) => return (TargetKind::Application, String::new(), None),
     };
     finish(fields, kind, base, detail)
 }

@@ -1,5 +1,6 @@
 //! Worlds written down: as resources, and questions about them.
 
+use super::routes::ROUTES;
 use super::{Asked, BINDINGS, Edit, GROUPS, POLICIES, Side, Sort, TARGETS, USERS, World};
 use crate::support::make::{NOW, moment, resource, target};
 use bindery::proto::v1;
@@ -20,6 +21,7 @@ impl World {
             Edit::User(place, it) => self.users[place] = it,
             Edit::Group(place, it) => self.groups[place] = it,
             Edit::Score(place, it) => self.scores[place] = it,
+            Edit::Route(place, it) => self.routes[place] = it,
         }
     }
 
@@ -36,6 +38,7 @@ impl World {
             let score = score.clone().map(|score| v1::ReputationScore { id: format!("r{place}"), ..score });
             resources.extend(score.map(|score| resource(R::ReputationScore(score))));
         }
+        resources.extend((0..ROUTES).filter_map(|place| self.route(place)));
         resources
     }
 
@@ -168,7 +171,7 @@ impl World {
     }
 
     /// Names the target at this place; nothing when there is none.
-    fn target_ref(&self, place: usize, by_id: bool, application: &str) -> Option<v1::TargetRef> {
+    pub(super) fn target_ref(&self, place: usize, by_id: bool, application: &str) -> Option<v1::TargetRef> {
         self.target(place)?;
         let (id, name) = (self.id(place)?, self.name(place)?);
         let text = if by_id { id.clone() } else { name.clone() };
