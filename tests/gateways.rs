@@ -20,6 +20,8 @@ mod gateways {
     mod envoy_load;
     mod envoy_requests;
     pub(crate) mod nothing;
+    pub(crate) mod other;
+    mod other_requests;
     pub(crate) mod tokens;
     pub(crate) mod tools;
     pub(crate) mod upstream;

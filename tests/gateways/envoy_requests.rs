@@ -86,7 +86,7 @@ async fn who_may_not_gets_a_page_that_they_can_read() {
         assert_eq!((&access["decision"], &access["status"]), (&json!("deny"), &json!(403)), "{access}");
     }
     let denied = stage.of("eve", GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;
-    let problem: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+    let problem: Value = serde_json::from_str(&denied.body).unwrap();
     let access = stage.envoy.accesses(4).pop().unwrap();
     assert_eq!(access["decision_id"], denied.header("x-bindery-decision-id").unwrap(), "{access}");
     assert_eq!(problem["request_id"], access["request_id"], "{problem} {access}");
