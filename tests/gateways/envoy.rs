@@ -5,6 +5,7 @@
 use super::client::get;
 use super::sidecar::{Running, until};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -85,7 +86,10 @@ pub(crate) fn filter<'a>(tree: &'a mut Value, name: &str) -> &'a mut Value {
 
 /// A running Envoy.
 pub(crate) struct Envoy {
+    /// Where its first listener is.
     pub(crate) port: u16,
+    /// Where each is, by its name.
+    pub(crate) ports: BTreeMap<String, u16>,
     admin: u16,
     directory: TempDir,
     _process: Running,
@@ -117,11 +121,15 @@ impl Envoy {
             }
             fs::read_to_string(&admin).ok()?.trim().rsplit_once(':')?.1.parse().ok()
         });
-        let mut envoy = Self { port: 0, admin, directory, _process: process };
+        let mut envoy = Self { port: 0, ports: BTreeMap::new(), admin, directory, _process: process };
         envoy.until("Envoy is ready", async |envoy| envoy.ask("/ready").await.contains("LIVE")).await;
         let listeners: Value = serde_json::from_str(&envoy.ask("/listeners?format=json").await).unwrap();
-        let port = &listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"];
-        envoy.port = port.as_u64().unwrap().try_into().unwrap();
+        for listener in listeners["listener_statuses"].as_array().unwrap() {
+            let port = &listener["local_address"]["socket_address"]["port_value"];
+            let port = port.as_u64().unwrap().try_into().unwrap();
+            envoy.port = if envoy.port == 0 { port } else { envoy.port };
+            envoy.ports.insert(listener["name"].as_str().unwrap().to_owned(), port);
+        }
         envoy
     }
 
