@@ -3,6 +3,7 @@
 //! Must not know: how a command does its work.
 
 mod address;
+mod attack;
 mod check;
 mod convert;
 mod diff;
@@ -93,6 +94,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// Compare two configurations: files, directories or servers
     Diff(Box<diff::DiffArgs>),
+    /// Send requests as attackers do, and see whether a server of Envoy's external authorization stands
+    Attack(attack::AttackArgs),
     /// Try policies by themselves
     Policy(Box<policy::PolicyCommand>),
     /// Run programs in Python for a server, over standard input and output
@@ -145,6 +148,7 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Status(args) => status::run(&args, screen),
         Command::Watch(args) => watch::run(&args, screen),
         Command::Diff(args) => diff::run(&args, screen),
+        Command::Attack(args) => attack::run(&args, screen),
         // These have their own way above, since they write to no screen.
         Command::Serve(_) | Command::Hub(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }

@@ -20,7 +20,7 @@
 //!
 //! A module uses only what stands to its left:
 //! `model < policy < (places | decision) < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
-//! the users of messages. `tests/architecture.rs` holds this.
+//! the users of messages, and `identity` between `model` and `api`. `tests/architecture.rs` holds this.
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |
@@ -32,6 +32,8 @@
 //! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
 //! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
 //! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files, streams in both directions; all of it through one ledger | the decision API |
+//! | [`identity`] | who is asking, from tokens, certificates and headers, and what of it may be trusted | gateways and their protocols, the directory, decisions |
+//! | [`tls`] | fetching something over http and https, within bounds | what is fetched |
 //! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
 //! | `config`, `telemetry`, `app`, `cli` | settings, logs, the server put together, the command line | |
 //!
@@ -63,3 +65,4 @@ pub mod proto;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod tls;

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("decision", &["model", "policy"]),
     ("proto", &["model"]),
     ("store", &["model", "policy", "decision", "proto"]),
-    ("identity", &["model"]),
+    ("identity", &["model", "tls"]),
     ("tls", &[]),
     ("health", &["model", "store"]),
     ("telemetry", &["model"]),

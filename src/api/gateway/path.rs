@@ -92,9 +92,6 @@ pub fn normalize(raw: &str, allowed: &[Ambiguity]) -> Result<String, &'static st
                     b'/' => refuse(Ambiguity::EncodedSlash)?,
                     b'\\' => refuse(Ambiguity::EncodedBackslash)?,
                     b';' => refuse(Ambiguity::Semicolon)?,
-                    b'%' if matches!(bytes, [a, b, ..] if digit(*a).is_some() && digit(*b).is_some()) => {
-                        refuse(Ambiguity::DoubleEncoding)?;
-                    }
                     _ => {}
                 }
                 push(&mut normal, byte);
@@ -127,6 +124,15 @@ pub fn normalize(raw: &str, allowed: &[Ambiguity]) -> Result<String, &'static st
     }
     if decoded.contains("//") {
         refuse(Ambiguity::EmptySegments)?;
+    }
+    // Read from what is decoded once, since its digits may be encoded, too.
+    let mut rest = decoded.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let is_escape = matches!(after, [a, b, ..] if digit(*a).is_some() && digit(*b).is_some());
+        if *first == b'%' && is_escape {
+            refuse(Ambiguity::DoubleEncoding)?;
+        }
     }
     Ok(resolve(normal))
 }
@@ -213,6 +219,7 @@ mod tests {
             ("/a;b=c", Semicolon, "/a;b=c"),
             ("/a%3bb", Semicolon, "/a%3Bb"),
             ("/a%252e", DoubleEncoding, "/a%252e"),
+            ("/a%25%32%65", DoubleEncoding, "/a%252e"),
             ("/é", NonAscii, "/%C3%A9"),
         ] {
             assert_eq!(normalize(path, &[]), Err(way.text()), "{path}");
