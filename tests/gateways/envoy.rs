@@ -154,6 +154,13 @@ impl Envoy {
         found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
     }
 
+    /// Everything that it has counted of its requests for decisions, for whoever looks for what went wrong.
+    pub(crate) async fn counted(&self) -> String {
+        let stats = self.ask("/stats").await;
+        let is_one = |line: &&str| (line.contains("ext_authz") || line.contains("cluster.bindery")) && !line.ends_with(": 0");
+        stats.lines().filter(is_one).collect::<Vec<_>>().join("\n")
+    }
+
     /// How many binderies it takes for healthy.
     pub(crate) async fn healthy(&self) -> u64 {
         self.counter("cluster.bindery.membership_healthy").await

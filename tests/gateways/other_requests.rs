@@ -3,6 +3,7 @@
 use super::bindery::Place;
 use super::client::{Connection, Request, get};
 use super::other::Kind;
+use super::sidecar::until;
 use super::upstream::Upstream;
 
 const GRAFANA: &str = "grafana.example.com";
@@ -68,7 +69,7 @@ async fn holds(kind: Kind) {
     assert_eq!(denied.status, 403, "{kind:?}: {denied:?}");
     if kind == Kind::Nginx {
         // It has pages of its own for them.
-        assert!(gateway.log().contains("\"reason\":\"denied\""), "{}", gateway.log());
+        until("the denial is logged", || gateway.log().contains("\"reason\":\"denied\"").then_some(()));
     } else {
         assert_eq!(denied.header("x-bindery-reason"), Some("denied"), "{kind:?}: {denied:?}");
         assert_eq!(denied.header("content-type"), Some("application/problem+json"), "{kind:?}: {denied:?}");

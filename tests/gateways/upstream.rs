@@ -57,7 +57,12 @@ async fn answer(State(arrived): State<Arc<AtomicUsize>>, mut request: Request) -
     if request.headers().get(header::UPGRADE).is_some_and(|value| value == "websocket") {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move { echo(TokioIo::new(upgrade.await.unwrap())).await });
-        let headers = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
+        // What RFC 6455 has for the key of its example; some gateways look at it.
+        let headers = [
+            (header::UPGRADE, "websocket"),
+            (header::CONNECTION, "upgrade"),
+            (header::SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ];
         return (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
     }
     let headers: Vec<_> = request
