@@ -4,6 +4,7 @@
 //! and configuration come from.
 
 pub mod admin;
+pub mod gateways;
 pub mod places;
 mod web;
 
@@ -195,6 +196,7 @@ pub async fn run(
         };
         let gateway = |rules: Option<Rules>| {
             let rules = rules.map_or_else(|| Rules::new(&GatewaySettings::default()), Ok)?;
+            tokio::spawn(gateways::prepare(Arc::clone(rules.identifier())));
             Gateway::new(api.clone(), rules).map(Arc::new)
         };
         routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());

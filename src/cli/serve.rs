@@ -4,7 +4,7 @@
 
 use super::evaluators::evaluators;
 use crate::api::flow::Tokens;
-use crate::api::gateway::settings::{GatewaySettings, Rules};
+use crate::api::gateway::settings::GatewaySettings;
 use crate::app::{self, Decisions, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
@@ -17,7 +17,7 @@ use crate::sync::ledger::Ledger;
 use crate::sync::service::SyncOptions;
 use crate::sync::sink::Nobody;
 use crate::sync::source::{self, SourceSpec};
-use crate::sync::watch;
+use crate::sync::watch::{self, Watch};
 use crate::telemetry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal as _;
@@ -80,7 +80,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     }
     limit(&store, &settings)?;
     let demand = settings.sync.on_demand.then(|| Arc::new(Demand::new(DemandOptions::default())));
-    let doors = listen(&settings, &ledger, demand.clone(), files).await?;
+    let mut followed = Vec::new();
+    let doors = listen(&settings, &ledger, demand.clone(), files, &mut followed).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let watching = if settings.watch && files {
@@ -115,7 +116,7 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     };
     let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
     let result = app::run(store, evaluators, doors, ending, ready_seen, shutdown).await;
-    drop((watching, places));
+    drop((watching, places, followed));
     tracing::info!("stopped");
     result
 }
@@ -260,12 +261,15 @@ async fn listen(
     ledger: &Arc<Ledger>,
     demand: Option<Arc<Demand>>,
     files: bool,
+    watching: &mut Vec<Watch>,
 ) -> Result<Doors, String> {
     let mut doors = Doors::default();
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
-        let rules = |door: &str, settings: &GatewaySettings| {
-            Rules::new(settings).map(Some).map_err(|what| format!("{door}.{what}"))
+        let mut rules = |door: &str, settings: &GatewaySettings| {
+            let (rules, watch) = app::gateways::open(settings).map_err(|what| format!("{door}.{what}"))?;
+            watching.extend(watch);
+            Ok::<_, String>(Some(rules))
         };
         let socket = settings.socket.as_deref();
         let demand = demand.map(|demand| -> Arc<dyn OnDemand> { demand });

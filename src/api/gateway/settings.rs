@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The table `[ext_authz]` or `[forward_auth]` of the settings file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -60,7 +61,7 @@ pub struct Rules {
     pub(super) set: Vec<(String, Field)>,
     pub(super) trusted: Vec<IpNet>,
     pub(super) trusts_unix: bool,
-    pub(super) identifier: Identifier,
+    pub(super) identifier: Arc<Identifier>,
 }
 
 impl Rules {
@@ -101,6 +102,7 @@ impl Rules {
             }
         }
         let identifier = Identifier::new(&settings.identity).map_err(|what| format!("identity.{what}"))?;
+        let identifier = Arc::new(identifier);
         Ok(Self {
             sign_in,
             show_messages: settings.show_messages,
@@ -112,6 +114,11 @@ impl Rules {
             trusts_unix,
             identifier,
         })
+    }
+
+    /// What tells who is asking.
+    pub const fn identifier(&self) -> &Arc<Identifier> {
+        &self.identifier
     }
 
     /// What a gateway gets when it could not be decided.

@@ -44,26 +44,41 @@ impl Signer {
     /// # Errors
     /// For other algorithms, and when the system has no random numbers.
     pub fn generate(kid: &str, algorithm: Algorithm) -> Result<Self, String> {
+        Self::generate_with_key(kid, algorithm).map(|(signer, _)| signer)
+    }
+
+    /// The same, with the private key (PKCS#8, DER), which whoever keeps it can sign with.
+    ///
+    /// # Errors
+    /// As [`Signer::generate`].
+    pub fn generate_with_key(kid: &str, algorithm: Algorithm) -> Result<(Self, Vec<u8>), String> {
         let random = SystemRandom::new();
-        let failed = |error: &dyn fmt::Display| format!("no key can be made: {error}");
-        let pair = match algorithm {
-            Algorithm::ES256 | Algorithm::ES384 => {
-                let curve = if algorithm == Algorithm::ES256 {
-                    &ECDSA_P256_SHA256_FIXED_SIGNING
-                } else {
-                    &ECDSA_P384_SHA384_FIXED_SIGNING
-                };
-                let bytes = EcdsaKeyPair::generate_pkcs8(curve, &random).map_err(|error| failed(&error))?;
-                let pair = EcdsaKeyPair::from_pkcs8(curve, bytes.as_ref(), &random);
-                Pair::Ec(Box::new(pair.map_err(|error| failed(&error))?))
-            }
-            Algorithm::EdDSA => {
-                let bytes = Ed25519KeyPair::generate_pkcs8(&random).map_err(|error| failed(&error))?;
-                let pair = Ed25519KeyPair::from_pkcs8(bytes.as_ref());
-                Pair::Ed(Box::new(pair.map_err(|error| failed(&error))?))
-            }
+        let failed = |error: ring::error::Unspecified| format!("no key can be made: {error}");
+        let key = match algorithm {
+            Algorithm::ES256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
+            Algorithm::ES384 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &random),
+            Algorithm::EdDSA => Ed25519KeyPair::generate_pkcs8(&random),
             _ => return Err(format!("keys for {} are not made here; bring one", algorithm.as_str())),
         };
+        let key = key.map_err(failed)?.as_ref().to_vec();
+        Ok((Self::ec(kid, algorithm, &key)?, key))
+    }
+
+    /// A key (PKCS#8, DER) for ES256, ES384 or EdDSA.
+    ///
+    /// # Errors
+    /// For other algorithms, and when it is no such key.
+    pub fn ec(kid: &str, algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, String> {
+        let random = SystemRandom::new();
+        let wrong = |error: ring::error::KeyRejected| format!("it is no key for {}: {error}", algorithm.as_str());
+        let ecdsa = |curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8, &random).map(|pair| Pair::Ec(Box::new(pair)));
+        let pair = match algorithm {
+            Algorithm::ES256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
+            Algorithm::ES384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
+            Algorithm::EdDSA => Ed25519KeyPair::from_pkcs8(pkcs8).map(|pair| Pair::Ed(Box::new(pair))),
+            _ => return Err(format!("{} does not use such a key", algorithm.as_str())),
+        };
+        let pair = pair.map_err(wrong)?;
         Ok(Self { kid: kid.to_owned(), algorithm, pair })
     }
 
