@@ -248,5 +248,65 @@ fn derive(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, static_bindings, policies, derive);
+/// Routes of many hosts, and some of one; the last host is one below a wildcard.
+fn routes(count: usize) -> Vec<v1::Resource> {
+    let target = || Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application("app".into())) });
+    let route = |host: String, path_prefix: String| {
+        resource(R::Route(v1::Route { host, path_prefix, target: target(), ..Default::default() }))
+    };
+    let mut all = vec![application("app"), route(String::new(), "/".into())];
+    for index in 0..count / 2 {
+        all.push(route(format!("app-{index}.example.com"), "/".into()));
+        all.push(route("many.example.com".into(), format!("/api/v1/service-{index}")));
+    }
+    all.push(route("*.below.example.com".into(), "/api".into()));
+    all
+}
+
+fn finding_routes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a route among");
+    let stores = [10, 10_000].map(|count| (count, load(routes(count))));
+    for (count, store) in &stores {
+        let last = count / 2 - 1;
+        let cases = [
+            ("exact host", format!("app-{last}.example.com"), "/some/page".to_owned()),
+            ("deep prefix", "many.example.com".to_owned(), format!("/api/v1/service-{last}/items/7")),
+            ("below a wildcard", "a.b.c.below.example.com".to_owned(), "/api/x".to_owned()),
+            ("any host", "elsewhere.test".to_owned(), "/a/b/c/d".to_owned()),
+        ];
+        for (name, host, path) in cases {
+            group.bench_function(format!("{count}: {name}"), |bencher| {
+                bencher.iter(|| {
+                    let snapshot = store.load();
+                    let found = snapshot.route(black_box(&host), black_box(&path), black_box("GET"));
+                    found.expect("a route").key
+                });
+            });
+        }
+    }
+    group.finish();
+    let (_, store) = &stores[1];
+    let mut generation = 0;
+    let mut change = || {
+        generation += 1;
+        let target = v1::TargetRef { target: Some(v1::target_ref::Target::Application("app".into())) };
+        let route = v1::Route {
+            host: "many.example.com".into(),
+            path_prefix: format!("/api/v1/service-{}", generation * 7 % 5_000),
+            target: Some(target),
+            anonymous: generation / 5_000 % 2 == 0,
+            ..Default::default()
+        };
+        Update::Delta { upserts: vec![resource(R::Route(route))], removals: vec![] }
+    };
+    criterion.bench_function("derive the next snapshot, 1 of 10,000 routes changed", |bencher| {
+        bencher.iter_batched(
+            &mut change,
+            |update| apply(store, update).expect("valid"),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, static_bindings, policies, derive, finding_routes);
 criterion_main!(benches);

@@ -3,10 +3,12 @@
 //! Must not know: evaluation rules, where the configuration comes from.
 
 pub mod ask;
+pub mod authzen;
 pub mod convert;
 pub mod decision;
 pub mod ext_authz;
 pub mod flow;
 pub mod forward_auth;
 pub mod gateway;
+pub mod list;
 mod status;

@@ -9,6 +9,7 @@ pub mod places;
 mod web;
 
 use crate::api::decision::DecisionApi;
+use crate::api::authzen::{self, AuthzenSettings};
 use crate::api::ext_authz::ExtAuthz;
 use crate::api::flow::{FlowApi, LIFETIME, Tokens};
 use crate::api::forward_auth;
@@ -91,6 +92,8 @@ pub struct Decisions {
     pub ext_authz: Option<Rules>,
     /// How those of other gateways are. Absent: nothing is trusted.
     pub forward_auth: Option<Rules>,
+    /// How AuthZEN is spoken.
+    pub authzen: AuthzenSettings,
 }
 
 /// What questions wait for.
@@ -201,6 +204,7 @@ pub async fn run(
         };
         routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());
         let over_http = forward_auth::router(gateway(doors.forward_auth)?);
+        let over_http = over_http.merge(authzen::router(api.clone(), doors.authzen));
         routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
         routes.add_service(api.into_service());
         services.extend(ANSWERING);

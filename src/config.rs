@@ -9,6 +9,7 @@ mod sync;
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
 pub use sync::{Beyond, SyncArgs, SyncSettings};
 
+use crate::api::authzen::AuthzenSettings;
 use crate::api::gateway::settings::GatewaySettings;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -99,7 +100,7 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_SOCKET_MODE", value_name = "MODE")]
     pub socket_mode: Option<String>,
 
-    /// Address for questions over HTTP: forward authentication [default: none]
+    /// Address for questions over HTTP: forward authentication and AuthZEN [default: none]
     #[arg(long, env = "BINDERY_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<String>,
 
@@ -168,6 +169,10 @@ pub struct ServeArgs {
     /// What gateways may ask over HTTP; only in the settings file.
     #[arg(skip)]
     pub forward_auth: GatewaySettings,
+
+    /// How AuthZEN is spoken over HTTP; only in the settings file.
+    #[arg(skip)]
+    pub authzen: AuthzenSettings,
 }
 
 /// What a server is for.
@@ -230,6 +235,8 @@ pub struct ServeSettings {
     pub ext_authz: GatewaySettings,
     /// What gateways may ask over HTTP.
     pub forward_auth: GatewaySettings,
+    /// How AuthZEN is spoken over HTTP.
+    pub authzen: AuthzenSettings,
 }
 
 /// The program that runs, for processes of its own kind.
@@ -326,6 +333,7 @@ impl ServeArgs {
             policies: self.policies.resolve(file.policies)?,
             ext_authz: file.ext_authz,
             forward_auth: file.forward_auth,
+            authzen: file.authzen,
         };
         if role == Role::Hub && !settings.sync.is_served() {
             return Err("sync-listen, sync-socket: neither is set, so nobody could follow; set one of them"

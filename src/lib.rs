@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  bundle, blueprints ─┐
-//!  a publisher, Push  ─┼─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC
+//!  a publisher, Push  ─┼─► sync ─► store ◄─ decision ◄─ api ◄─ a gateway asks, over gRPC or HTTP
 //!  a hub, Watch       ─┘    │ (the only   (one snapshot,   (pure)   (messages to questions,
 //!                           │  writer)     hot sets)                 answers to messages)
 //!                           └─► followers, Watch; the disk
@@ -24,12 +24,12 @@
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |
-//! | [`model`] | targets, bindings, policies, users, groups, questions and answers as plain types | protobuf, gRPC, async, files, clocks |
+//! | [`model`] | targets, bindings, policies, users, groups, routes, questions and answers as plain types | protobuf, gRPC, async, files, clocks |
 //! | [`policy`] | how each kind of policy is compiled once and evaluated many times | where a policy came from, the network |
 //! | [`places`] | where addresses are, from GeoIP databases that may be replaced while in use | who asks, policies |
 //! | [`decision`] | any and all, negation, failure results, leaning targets, flow plans, explanations | protobuf, gRPC, async, clocks (time is an argument) |
 //! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
-//! | [`store`] | the snapshot in force, deriving the next one, the hot set | who writes, who asks |
+//! | [`store`] | the snapshot in force, deriving the next one, the hot set, which route a request fits | who writes, who asks |
 //! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
 //! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files, streams in both directions; all of it through one ledger | the decision API |
 //! | [`identity`] | who is asking, from tokens, certificates and headers, and what of it may be trusted | gateways and their protocols, the directory, decisions |

@@ -3,7 +3,9 @@
 //! Must not know: what a message means. Meaning is given in `sync` (resources) and `api` (questions and answers).
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
 use std::sync::LazyLock;
 
 pub mod resource;
@@ -40,6 +42,19 @@ pub fn from_json<M: Message + Default>(name: &str, json: serde_json::Value) -> R
     let description = describe(name).ok_or_else(|| format!("there is no message `{name}`"))?;
     let message = DynamicMessage::deserialize(description, json).map_err(|error| error.to_string())?;
     message.transcode_to().map_err(|error| error.to_string())
+}
+
+/// As [`from_json`], for callers that may know a newer schema: what is unknown is left out.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_newer_json<M: Message + Default>(name: &str, json: serde_json::Value) -> Result<M, String> {
+    let description = describe(name).ok_or_else(|| format!("there is no message `{name}`"))?;
+    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let message = DynamicMessage::deserialize_with_options(description, json, &options);
+    message
+        .and_then(|message| message.transcode_to().map_err(serde::de::Error::custom))
+        .map_err(|error: serde_json::Error| error.to_string())
 }
 
 /// The JSON mapping of a message, with the field names of the schema; fields at their default are left out.

@@ -10,6 +10,7 @@ mod draft;
 mod freshness;
 mod hot;
 mod index;
+mod listing;
 mod negated;
 mod on_demand;
 mod open;

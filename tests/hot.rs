@@ -176,6 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_route_makes_nothing_cold() {
+        let warm = Warm::new();
+        let route = |slug: &str| {
+            let target = Some(target(T::Application(slug.into())));
+            resource(R::Route(v1::Route { id: "r".into(), target, ..Default::default() }))
+        };
+        let compiled = warm.compiled_by(|warm| {
+            warm.change(vec![route("one")]);
+            warm.change(vec![route("two")]);
+            warm.ask_all();
+        });
+        assert_eq!(compiled, 0);
+        let found = warm.store.load().route("a", "/", "GET").map(|found| found.target.to_string());
+        assert_eq!(found.as_deref(), Some("application/two"));
+    }
+
+    #[test]
     fn a_changed_binding_makes_its_target_cold() {
         let warm = Warm::new();
         let negated = v1::PolicyBinding { negate: true, ..to_policy("shared") };

@@ -5,7 +5,7 @@ mod tests {
     use bindery::api::decision::DecisionApi;
     use bindery::api::flow::{FlowApi, LIFETIME, Tokens};
     use bindery::evaluators::Evaluators;
-    use bindery::model::Version;
+    use bindery::model::{ResourceKind, ResourceName, Version};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_client::DecisionServiceClient;
     use bindery::proto::v1::flow_service_client::FlowServiceClient;
@@ -44,6 +44,13 @@ mod tests {
         resource(R::User(v1::User { username: name.into(), groups, ..Default::default() }))
     }
 
+    /// A route of the host `SLUG.example`.
+    fn route(slug: &str) -> v1::Resource {
+        let target = Some(v1::TargetRef { target: Some(T::Application(slug.into())) });
+        let host = format!("{slug}.example");
+        resource(R::Route(v1::Route { host, target, ..Default::default() }))
+    }
+
     fn bind(target: T, group: &str) -> v1::Resource {
         let target = Some(v1::TargetRef { target: Some(target) });
         let group = Some(v1::GroupRef { name: group.into(), ..Default::default() });
@@ -78,6 +85,7 @@ mod tests {
             all.push(resource(R::FlowStageBinding(placed)));
         }
         all.push(bind(T::FlowStageBinding("at-mfa".into()), "staff"));
+        all.extend([route("wiki"), route("app-7")]);
         all
     }
 
@@ -188,6 +196,43 @@ mod tests {
         assert_eq!(snapshot.counts().targets, 53);
         assert_eq!(*snapshot.digest(), snapshot.recount());
         assert!(!running.demand.is_empty());
+    }
+
+    /// Which target is asked about is known before it is asked about, and its routes stay when it goes.
+    #[tokio::test]
+    async fn routes_are_held_as_a_whole_beside_a_part_of_the_targets() {
+        let options = DemandOptions { cold: Duration::from_millis(200), ..DemandOptions::default() };
+        let mut running = start(options).await;
+        running.hub.update(Update::Replace(world())).unwrap();
+        running.level().await;
+        let routed = |running: &Running, slug: &str| {
+            let snapshot = running.part.store().load();
+            let found = snapshot.route(&format!("{slug}.example"), "/", "GET")?;
+            assert_eq!(found.key, None);
+            Some(found.target.to_string())
+        };
+        assert_eq!(running.part.store().load().counts().targets, 0);
+        assert_eq!(routed(&running, "wiki").as_deref(), Some("application/wiki"));
+        assert_eq!(routed(&running, "app-7").as_deref(), Some("application/app-7"));
+        assert!(running.check(T::Application("wiki".into()), "ada").await.unwrap());
+        assert_eq!(running.part.store().load().counts().targets, 1);
+        // What nobody asks about any more goes.
+        let goes = async {
+            while running.part.store().load().counts().targets > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), goes).await.expect("it never goes");
+        assert_eq!(routed(&running, "wiki").as_deref(), Some("application/wiki"));
+        let removals = vec![ResourceName { kind: ResourceKind::Route, id: "app-7.example/".into() }];
+        let upserts = vec![route("app-8")];
+        running.hub.update(Update::Delta { upserts, removals }).unwrap();
+        running.level().await;
+        assert_eq!(routed(&running, "app-7"), None);
+        assert_eq!(routed(&running, "app-8").as_deref(), Some("application/app-8"));
+        let snapshot = running.part.store().load();
+        assert_eq!((snapshot.counts().routes, *snapshot.digest()), (2, snapshot.recount()));
+        assert!(running.check(T::Application("wiki".into()), "ada").await.unwrap());
     }
 
     #[tokio::test]

@@ -352,6 +352,11 @@ mod tests {
         let name = ResourceName { kind: APPLICATION, id: "app".into() };
         apply_sent(&store, sent(&[], vec![name])).unwrap();
         check(false);
+        // Nor is a route told as wrong beside what is.
+        let problems =
+            apply_sent(&store, sent(&[application("", ""), route("app", "c", "c.x", "", &[])], vec![]));
+        let problems: Vec<_> = problems.unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(problems, ["application: slug: missing; it is required"]);
         // Two that fit equally well are none the better for it.
         assert!(apply_sent(&store, sent(&[route("app", "b", "*", "/", &[])], vec![])).is_err());
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from google.protobuf.json_format import ParseDict
 
-# What stands in for an empty id, where it is not the name. A binding's is longer; here it has to have an id.
+# What stands in for an empty id, where it is not the name. A binding's and a route's are longer; here they have to have
+# an id.
 STAND_IN = {
     "application": ["slug"],
     "source": ["slug"],
@@ -19,6 +20,7 @@ STAND_IN = {
     "flow_stage_binding": ["flow", "order", "stage"],
     "reputation_score": ["ip", "identifier"],
     "policy_binding": ["id"],
+    "route": ["id"],
 }
 
 

@@ -3,7 +3,7 @@
 //! Must not know: how a question came in.
 
 use super::convert;
-use crate::decision::{Answered, Outcome, TargetKey, Waiting, decide};
+use crate::decision::{Answered, Outcome, TargetKey, Unresolved, View as _, Waiting, decide};
 use crate::evaluators::{Evaluators, Trial};
 use crate::model::{Explain, Question, Subject, TargetRef, Timestamp};
 use crate::policy::World as _;
@@ -123,14 +123,33 @@ pub(super) fn fresh(snapshot: &Snapshot, target: &TargetRef) -> Result<(), Failu
 /// # Errors
 /// As [`check`].
 pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -> Result<Attempt, Failure> {
-    gate(snapshot, request.min_revision)?;
     let return_context = request.return_context;
+    let question = prepare(snapshot, request, now)?;
+    begin(snapshot, question, return_context)
+}
+
+/// The question of a message, checked, for a door that looks at it before it is decided.
+pub(super) fn prepare(
+    snapshot: &Snapshot,
+    request: v1::CheckRequest,
+    now: Timestamp,
+) -> Result<Question, Failure> {
+    gate(snapshot, request.min_revision)?;
     let from_event = request.subject.is_none();
     let mut question = convert::question(request, now)?;
     if from_event && snapshot.member(&question.subject).user.is_none() {
         // Nobody vouches for the user of an event whom the directory does not know, so policies see no name either.
         question.subject = Subject { anonymous: true, ..Subject::default() };
     }
+    Ok(question)
+}
+
+/// A first try at a question.
+pub(super) fn begin(
+    snapshot: &Snapshot,
+    question: Question,
+    return_context: bool,
+) -> Result<Attempt, Failure> {
     fresh(snapshot, &question.target)?;
     step(snapshot, question, return_context, Vec::new())
 }
@@ -144,11 +163,45 @@ pub(super) async fn decide_on(
     evaluators: &Evaluators,
     question: Question,
 ) -> Result<v1::CheckResponse, Failure> {
-    fresh(snapshot, &question.target)?;
-    match step(snapshot, question, false, Vec::new())? {
+    match begin(snapshot, question, false)? {
         Attempt::Answered(response) => Ok(*response),
         Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
     }
+}
+
+/// What came of a first try of which only the outcome counts.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Whether the subject passes.
+    Decided(bool),
+    /// The policies to wait for, with [`finish`].
+    Pending(Box<Pending>),
+}
+
+/// A first try at a question that is asked again and again with small changes, and so is copied only if it waits.
+pub(super) fn verdict(snapshot: &Snapshot, question: &Question) -> Result<Verdict, Failure> {
+    fresh(snapshot, &question.target)?;
+    let member = snapshot.member(&question.subject);
+    match decide(snapshot, question, &member, &[], None).map_err(unresolved)? {
+        Outcome::Decided(answer) => Ok(Verdict::Decided(answer.decision.is_allow())),
+        Outcome::Waiting(waiting) => {
+            let (question, answered) = (question.clone(), Vec::new());
+            Ok(Verdict::Pending(Box::new(Pending { question, return_context: false, answered, waiting })))
+        }
+    }
+}
+
+/// Refuses a target that is not there.
+pub(super) fn known(snapshot: &Snapshot, target: &TargetRef) -> Result<(), Failure> {
+    snapshot.find(target).map(|_| ()).map_err(unresolved)
+}
+
+fn unresolved(unresolved: Unresolved) -> Failure {
+    let code = match unresolved {
+        Unresolved::NotFound(_) => Code::NotFound,
+        Unresolved::OtherApplication { .. } => Code::InvalidArgument,
+    };
+    Failure { code, field: "target".to_owned(), message: format!("target: {unresolved}") }
 }
 
 /// Evaluates one policy for the subject and context of a question by itself, without any binding.
@@ -195,14 +248,7 @@ fn step(
             drop(member);
             Ok(Attempt::Pending(Box::new(Pending { question, return_context, answered, waiting })))
         }
-        Err(unresolved) => {
-            use crate::decision::Unresolved;
-            let code = match unresolved {
-                Unresolved::NotFound(_) => Code::NotFound,
-                Unresolved::OtherApplication { .. } => Code::InvalidArgument,
-            };
-            Err(Failure { code, field: "target".to_owned(), message: format!("target: {unresolved}") })
-        }
+        Err(error) => Err(unresolved(error)),
     }
 }
 

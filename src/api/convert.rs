@@ -84,7 +84,7 @@ fn no_member(field: &str, number: i32) -> Failure {
     Failure::argument(field, &format!("{number} is none of its values; see the schema for these"))
 }
 
-fn target(message: Option<v1::TargetRef>) -> Checked<TargetRef> {
+pub(super) fn target(message: Option<v1::TargetRef>) -> Checked<TargetRef> {
     use v1::target_ref::Target;
     let Some(target) = message.and_then(|message| message.target) else {
         return Err(Failure::argument("target", "missing; say what is asked about, such as an application"));

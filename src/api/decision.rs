@@ -79,7 +79,7 @@ impl DecisionApi {
     }
 
     /// Sees to it that what a question is about is here, where only a part is held.
-    async fn fetch(&self, request: &v1::CheckRequest) -> Result<(), Failure> {
+    pub(super) async fn fetch(&self, request: &v1::CheckRequest) -> Result<(), Failure> {
         if !self.is_partial() {
             return Ok(());
         }

@@ -6,6 +6,8 @@
 //! - `UNAVAILABLE`: no configuration yet, one that is too old, or what the question is about is not held; the gateway may retry, and applies its failure mode meanwhile.
 //! - `FAILED_PRECONDITION`: the revision asked for is not reached; the caller waits and asks again.
 //! - `RESOURCE_EXHAUSTED`: too much at once; the caller asks for less, or later.
+//! - `ABORTED`: a search was to stay on one revision, and another came into force; search from the beginning.
+//! - `UNIMPLEMENTED`: this server cannot do that, as it is set up; the caller asks another one.
 //! - `INTERNAL`: a mistake of bindery; the gateway fails closed, and somebody has to look.
 //!
 //! Must not know: why a question failed.
@@ -26,11 +28,15 @@ pub(super) const ON_DEMAND: &str = "on_demand";
 /// The field at fault when a plan token is refused.
 pub(super) const TOKEN: &str = "token";
 
+/// The field at fault when somebody is asked about who is neither a user nor anonymous.
+pub(super) const SUBJECT_TYPE: &str = "subject.type";
+
 /// The reason of an error, for programs.
-fn reason(failure: &Failure) -> &'static str {
+pub(super) fn reason(failure: &Failure) -> &'static str {
     match failure.code {
         Code::InvalidArgument if failure.field == TOKEN => "PLAN_REFUSED",
         Code::InvalidArgument => "INVALID_QUESTION",
+        Code::NotFound if failure.field == SUBJECT_TYPE => "UNKNOWN_SUBJECT_TYPE",
         Code::NotFound => "UNKNOWN_TARGET",
         Code::Unavailable => match failure.field.as_str() {
             MAX_STALENESS => "CONFIGURATION_TOO_OLD",
@@ -39,7 +45,23 @@ fn reason(failure: &Failure) -> &'static str {
         },
         Code::FailedPrecondition => "REVISION_NOT_REACHED",
         Code::ResourceExhausted => "TOO_MUCH",
+        Code::Aborted => "REVISION_CHANGED",
+        Code::Unimplemented => "NOT_OFFERED",
         _ => "FAILED",
+    }
+}
+
+/// The status of a failure over HTTP.
+pub(super) const fn http(code: Code) -> u16 {
+    match code {
+        Code::InvalidArgument => 400,
+        Code::NotFound => 404,
+        Code::Aborted => 409,
+        Code::FailedPrecondition => 412,
+        Code::ResourceExhausted => 429,
+        Code::Unimplemented => 501,
+        Code::Unavailable => 503,
+        _ => 500,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::Exit;
 use super::check::Trouble;
-use super::check::question::{AboutArgs, target_message};
+use super::check::question::AboutArgs;
 use super::evaluators::{evaluators, places};
 use super::output::{Screen, one_line};
 use super::sources::{self, BlueprintArgs, StoreArgs};
@@ -12,6 +12,7 @@ use crate::api::ask;
 use crate::config::PolicyArgs;
 use crate::evaluators::Trial;
 use crate::model::TargetRef;
+use crate::proto::resource::target_ref;
 use crate::proto::v1;
 use crate::proto::value::to_json;
 use crate::sync::origin::Origin;
@@ -166,7 +167,7 @@ fn trial(args: RunArgs) -> Result<Trial, Trouble> {
     let evaluators = evaluators(&settings).map_err(Trouble::question)?;
     // One that is not there: the policy then sees no target.
     let target = args.target.unwrap_or(TargetRef::Named(crate::model::TargetKind::Application, "-".into()));
-    let request = v1::CheckRequest { target: Some(target_message(target)), ..args.about.request()? };
+    let request = v1::CheckRequest { target: Some(target_ref(&target)), ..args.about.request()? };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Trouble::question(format!("the runtime cannot be started: {error}")))?;

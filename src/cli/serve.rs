@@ -276,6 +276,7 @@ async fn listen(
         doors.decisions = Some(Decisions {
             ext_authz: rules("ext_authz", &settings.ext_authz)?,
             forward_auth: rules("forward_auth", &settings.forward_auth)?,
+            authzen: settings.authzen.clone(),
             tokens: Some(Arc::new(tokens(settings)?)),
             grpc: listeners(settings, "listen", settings.listen, socket, "answering").await?,
             http: listeners(settings, "http-listen", http.0, http.1, "answering over HTTP").await?,

@@ -252,13 +252,15 @@ mod tests {
     fn a_valid_configuration_is_summed_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.yaml");
-        fs::write(&path, "applications: [{slug: a}, {slug: b}]\nrac_endpoints: [{id: db}]\n").unwrap();
+        fs::write(&path, "applications: [{slug: a}, {slug: b}]\nrac_endpoints: [{id: db}]\nroutes: [{target: {application: a}}]\n")
+            .unwrap();
         let (exit, out, err) = run_captured(&["validate", path.to_str().unwrap()]);
-        let expected = "applications   2\nRAC endpoints  1\n\nvalid: 3 resources from 1 file\n";
+        let expected =
+            "applications   2\nRAC endpoints  1\nroutes         1\n\nvalid: 4 resources from 1 file\n";
         assert_eq!((exit, out.as_str(), err.as_str()), (Exit::Good, expected, ""));
         let (_, out, _) = run_captured(&["validate", "--bundle", path.to_str().unwrap(), "--output=json"]);
         let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(json["resources"], json!({"applications": 2, "rac_endpoints": 1}));
+        assert_eq!(json["resources"], json!({"applications": 2, "rac_endpoints": 1, "routes": 1}));
     }
 
     #[test]

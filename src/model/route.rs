@@ -379,7 +379,7 @@ mod tests {
             ("[::1", "begins with a bracket"),
             ("::1", "write `[::1]`"),
             ("a.example.", "ends with a dot"),
-            ("*.", "ends with a dot"),
+            ("*.", "empty label"),
             ("a..example", "empty label"),
             (".example", "empty label"),
             ("a.*.example", "not the whole first label"),

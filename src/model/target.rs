@@ -57,6 +57,11 @@ impl TargetKind {
         }
     }
 
+    /// The kind of this name, as [`TargetKind::name`] gives it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kind in a sentence.
     pub const fn noun(self) -> &'static str {
         match self {
@@ -100,6 +105,19 @@ pub enum TargetRef {
 }
 
 impl TargetRef {
+    /// The target of this kind with this name or id, as in the text form without the kind: `grafana`, or
+    /// `grafana/admin` for an entitlement of an application.
+    pub fn of(kind: TargetKind, name: &str) -> Self {
+        match (kind, name.split_once('/')) {
+            (TargetKind::Entitlement, Some((application, name)))
+                if !application.is_empty() && !name.is_empty() =>
+            {
+                Self::Entitlement { application: application.into(), name: name.into() }
+            }
+            _ => Self::Named(kind, name.into()),
+        }
+    }
+
     /// The target's kind.
     pub const fn kind(&self) -> TargetKind {
         match self {
@@ -134,21 +152,12 @@ impl FromStr for TargetRef {
         let (kind, name) = text.split_once('/').ok_or_else(|| {
             format!("`{text}` is not a target; write kind/name, such as application/grafana")
         })?;
-        let kind = TargetKind::ALL
-            .into_iter()
-            .find(|candidate| candidate.name() == kind)
+        let kind = TargetKind::named(kind)
             .ok_or_else(|| format!("`{kind}` is not a kind of target; the kinds are {}", kinds()))?;
         if name.is_empty() {
             return Err(format!("`{text}` names no {}; write {}/NAME", kind.noun(), kind.name()));
         }
-        Ok(match (kind, name.split_once('/')) {
-            (TargetKind::Entitlement, Some((application, name)))
-                if !application.is_empty() && !name.is_empty() =>
-            {
-                Self::Entitlement { application: application.into(), name: name.into() }
-            }
-            _ => Self::Named(kind, name.into()),
-        })
+        Ok(Self::of(kind, name))
     }
 }
 

@@ -133,12 +133,11 @@ impl PathNode {
     /// may call itself for each.
     fn change(
         node: &mut Arc<Self>,
-        mut segments: impl Iterator<Item = Box<[u8]>>,
+        segments: &mut dyn Iterator<Item = Box<[u8]>>,
         change: &mut dyn FnMut(&mut Self),
     ) {
         let node = Arc::make_mut(node);
         let Some(segment) = segments.next() else { return change(node) };
-        let segments: &mut dyn Iterator<Item = Box<[u8]>> = &mut segments;
         let Some(child) = place(&mut node.children, &segment) else { return };
         Self::change(child, segments, change);
         if child.is_empty() {
@@ -243,7 +242,7 @@ impl RouteTable {
             }
         }
         let mut work =
-            |root: &mut Arc<PathNode>| PathNode::change(root, route.path_prefix.segments(), change);
+            |root: &mut Arc<PathNode>| PathNode::change(root, &mut route.path_prefix.segments(), change);
         match &route.host {
             RouteHost::Any => work(&mut self.any),
             RouteHost::Exact(name) => at(&mut self.names, name.as_str().into(), work),

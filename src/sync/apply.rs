@@ -57,7 +57,8 @@ pub fn apply_recorded(store: &Store, update: Update) -> Result<(Applied, Differe
         let change = Change { upserts, removals, replace, ..Change::default() };
         return store.update_recorded(change).map_err(shorten);
     }
-    Err(shorten(with_references(store, upserts, removals, replace, problems)))
+    let change = Change { removals, replace, ..Change::default() };
+    Err(shorten(with_references(store, upserts, change, problems)))
 }
 
 type Converted = (Vec<(u32, Upsert)>, Vec<Problem>);
@@ -75,12 +76,12 @@ fn convert_all(resources: Vec<v1::Resource>) -> Converted {
 }
 
 /// Adds to the problems of single resources what is wrong between the others, so that people see all at once. A
-/// reference to a resource that is wrong itself is left out: it may well be right.
+/// reference to a resource that is wrong itself is left out: it may well be right. `change` is the update without its
+/// resources.
 fn with_references(
     store: &Store,
     upserts: Vec<(u32, Upsert)>,
-    removals: Vec<ResourceName>,
-    replace: Replace,
+    change: Change,
     mut problems: Vec<Problem>,
 ) -> Vec<Problem> {
     let wrong: HashSet<ResourceName> =
@@ -90,14 +91,11 @@ fn with_references(
         wrong.contains(missing) || wrong.contains(&ResourceName { kind: missing.kind, id: "".into() })
     };
     let (indices, upserts): (Vec<u32>, Vec<Upsert>) = upserts.into_iter().unzip();
-    let between = store
-        .examine(Change { upserts, removals, replace, ..Change::default() })
-        .into_iter()
-        .filter(|problem| {
-            // A removal problem may come from a wrong resource, too.
-            let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
-            problem.index.is_some() && !about_wrong
-        });
+    let between = store.examine(Change { upserts, ..change }).into_iter().filter(|problem| {
+        // A removal problem may come from a wrong resource, too.
+        let about_wrong = problem.missing.as_ref().is_some_and(may_be_wrong);
+        problem.index.is_some() && !about_wrong
+    });
     for mut problem in between {
         problem.index = problem.index.and_then(|index| indices.get(index).map(|index| *index as usize));
         problems.push(problem);

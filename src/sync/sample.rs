@@ -44,6 +44,19 @@ pub(super) fn binding(slug: &str, group: &str) -> v1::Resource {
     resource(R::PolicyBinding(v1::PolicyBinding { id, target, group, ..Default::default() }))
 }
 
+/// A route of a host to an application, spelled in another form than the plain one.
+pub(super) fn route(id: &str, slug: &str) -> v1::Resource {
+    let target = Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(slug.into())) });
+    let (id, host, path_prefix) = (id.into(), format!("{id}.example"), "/x/".into());
+    resource(R::Route(v1::Route { id, host, path_prefix, target, ..Default::default() }))
+}
+
+/// The application that requests to the host of a route lead to.
+pub(super) fn led(ledger: &Ledger, id: &str) -> Option<String> {
+    let snapshot = ledger.store().load();
+    snapshot.route(&format!("{id}.example"), "/x/y", "GET").map(|found| found.target.name().into_owned())
+}
+
 pub(super) fn bytes(resources: &[v1::Resource]) -> Vec<Bytes> {
     resources.iter().map(|resource| resource.encode_to_vec().into()).collect()
 }

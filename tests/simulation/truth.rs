@@ -1,7 +1,7 @@
 //! What the publisher published, and who may reach what by it.
 
 use crate::support::make::{group_name, resource, target};
-use bindery::decision::{Outcome, decide};
+use bindery::decision::{Outcome, View as _, decide};
 use bindery::model::{
     Context, Explain, Question, ResourceKind, ResourceName, Scope, Subject, Timestamp, Version,
 };
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 const USERS: u64 = 5;
 const GROUPS: u64 = 4;
 const APPLICATIONS: u64 = 3;
+const ROUTES: u64 = 3;
 
 /// Numbers that follow from a seed (splitmix64).
 pub(crate) struct Dice {
@@ -97,12 +98,24 @@ fn application(number: u64, dice: &mut Dice) -> v1::Resource {
     }))
 }
 
+/// A route of its own host, to whichever application.
+fn route(number: u64, dice: &mut Dice) -> v1::Resource {
+    resource(R::Route(v1::Route {
+        id: format!("route{number}"),
+        host: format!("host{number}.example"),
+        path_prefix: if dice.one_in(2) { "/x/".into() } else { String::new() },
+        target: Some(target(T::Application(format!("app{}", dice.below(APPLICATIONS))))),
+        ..Default::default()
+    }))
+}
+
 /// A whole configuration.
 pub(crate) fn any_configuration(dice: &mut Dice) -> Vec<v1::Resource> {
     let mut all: Vec<_> = (0..APPLICATIONS).map(|number| application(number, dice)).collect();
     all.extend((0..GROUPS).map(|number| group(number, dice)));
     all.extend((0..USERS).map(|number| user(number, dice)));
     all.extend((0..APPLICATIONS * 2).map(|place| binding(place, dice)));
+    all.extend((0..ROUTES).map(|number| route(number, dice)));
     if dice.is_long {
         all.extend((0..520).map(wide));
     }
@@ -113,7 +126,7 @@ pub(crate) fn any_configuration(dice: &mut Dice) -> Vec<v1::Resource> {
 pub(crate) fn any_change(dice: &mut Dice) -> Update {
     let (mut upserts, mut removals) = (Vec::new(), Vec::new());
     let number = dice.below(USERS);
-    match dice.below(6) {
+    match dice.below(8) {
         0 => removals.push(user_named(number)),
         1 => {
             let id = binding_named(dice.below(APPLICATIONS * 2)).into();
@@ -121,6 +134,12 @@ pub(crate) fn any_change(dice: &mut Dice) -> Update {
         }
         2 => upserts.push(binding(dice.below(APPLICATIONS * 2), dice)),
         3 => upserts.push(group(dice.below(GROUPS), dice)),
+        5 => upserts.push(route(dice.below(ROUTES), dice)),
+        6 => {
+            let id = format!("route{}", dice.below(ROUTES)).into();
+            removals.push(ResourceName { kind: ResourceKind::Route, id });
+            upserts.push(user(number, dice));
+        }
         4 => {
             upserts.push(binding(dice.below(APPLICATIONS * 2), dice));
             upserts.push(user(number, dice));
@@ -152,6 +171,16 @@ pub(crate) fn allowed(snapshot: &Snapshot) -> BTreeSet<(u64, u64)> {
         }
     }
     all
+}
+
+/// Where requests to each host lead.
+fn led(snapshot: &Snapshot) -> Vec<Option<String>> {
+    let path = |number: u64, path| {
+        let found = snapshot.route(&format!("host{number}.example"), path, "GET")?;
+        let name = snapshot.target_data(found.key?)?.display_name();
+        Some(format!("{}: {name}", found.id))
+    };
+    (0..ROUTES).flat_map(|number| [path(number, "/"), path(number, "/x")]).collect()
 }
 
 /// How often something rare was seen, to tell that it happens at all.
@@ -212,7 +241,8 @@ impl Truth {
     /// Whether exactly this was published.
     pub(crate) fn is_published(&self, snapshot: &Snapshot) -> bool {
         let book = self.0.lock().unwrap();
-        book.published.get(&snapshot.version()).is_some_and(|it| it.digest() == snapshot.digest())
+        let published = book.published.get(&snapshot.version());
+        published.is_some_and(|it| it.digest() == snapshot.digest() && led(it) == led(snapshot))
     }
 
     /// Looks at what somebody serves at any moment: something that was published, or less.

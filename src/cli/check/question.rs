@@ -4,6 +4,7 @@
 
 use super::Trouble;
 use crate::model::{TargetKind, TargetRef};
+use crate::proto::resource::target_ref;
 use crate::proto::v1;
 use crate::sync::origin::{FileProblem, Origin};
 use crate::sync::source;
@@ -168,7 +169,7 @@ impl QuestionArgs {
         }
         let scope = if self.target_alone { v1::Scope::TargetAlone } else { v1::Scope::WithParents };
         let request = self.about.request()?;
-        Ok(v1::CheckRequest { target: Some(target_message(target)), scope: scope.into(), ..request })
+        Ok(v1::CheckRequest { target: Some(target_ref(&target)), scope: scope.into(), ..request })
     }
 }
 
@@ -201,39 +202,6 @@ impl AboutArgs {
         };
         Ok(v1::CheckRequest { subject: Some(subject), context: Some(context), ..Default::default() })
     }
-}
-
-pub(in crate::cli) fn target_message(target: TargetRef) -> v1::TargetRef {
-    use v1::target_ref::Target;
-    let target = match target {
-        TargetRef::Entitlement { application, name } => Target::Entitlement(v1::EntitlementRef {
-            application: application.into(),
-            name: name.into(),
-            id: String::new(),
-        }),
-        TargetRef::RacEndpointOf { id, application } => {
-            Target::RacEndpoint(v1::RacEndpointRef { id: id.into(), application: application.into() })
-        }
-        TargetRef::Named(kind, name) => {
-            let name = String::from(name);
-            match kind {
-                TargetKind::Application => Target::Application(name),
-                TargetKind::Entitlement => {
-                    Target::Entitlement(v1::EntitlementRef { id: name, ..Default::default() })
-                }
-                TargetKind::Source => Target::Source(name),
-                TargetKind::Flow => Target::Flow(name),
-                TargetKind::FlowStageBinding => Target::FlowStageBinding(name),
-                TargetKind::Device => Target::Device(name),
-                TargetKind::DeviceAccessGroup => Target::DeviceAccessGroup(name),
-                TargetKind::NotificationRule => Target::NotificationRule(name),
-                TargetKind::RacEndpoint => {
-                    Target::RacEndpoint(v1::RacEndpointRef { id: name, ..Default::default() })
-                }
-            }
-        }
-    };
-    v1::TargetRef { target: Some(target) }
 }
 
 /// The question of a file.
@@ -347,7 +315,7 @@ mod tests {
     #[test]
     fn targets_keep_their_text_form() {
         for kind in TargetKind::ALL {
-            let target = target_message(TargetRef::Named(kind, "x".into()));
+            let target = target_ref(&TargetRef::Named(kind, "x".into()));
             let json = proto::to_json("bindery.v1.TargetRef", &target).unwrap();
             assert!(json.get(kind.name()).is_some(), "{json}");
         }

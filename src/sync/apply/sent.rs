@@ -72,7 +72,8 @@ pub fn apply_sent(store: &Store, sent: Sent) -> Result<(Applied, Difference), Ve
         upserts
             .extend(bindings.filter_map(|(index, bytes)| Some((index, read(index as usize, &bytes).ok()?))));
         upserts.sort_by_key(|(index, _)| *index);
-        return Err(shorten(with_references(store, upserts, removals, replace, problems)));
+        let change = Change { removals, replace, partial, ..Change::default() };
+        return Err(shorten(with_references(store, upserts, change, problems)));
     }
     let (mut indices, upserts): (Vec<u32>, Vec<Upsert>) = upserts.into_iter().unzip();
     // Bindings are most of a large change, so each is read once more when it is its turn.

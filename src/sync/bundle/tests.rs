@@ -52,10 +52,12 @@ devices:
 reputation_scores:
   - {id: r, score: '-9223372036854775808'}
   - {id: s, score: -5}
+routes:
+  - {host: a.example, pathPrefix: /x, methods: [GET], target: {rac_endpoint: desk}, anonymous: on}
 "
     .replace("[no, thanks]", "['no', thanks]");
     let lines: Vec<usize> = try_read(&text).unwrap().iter().map(|(_, origin)| origin.line).collect();
-    assert_eq!(lines, [3, 5, 8, 11, 14, 21, 23, 27, 28]);
+    assert_eq!(lines, [3, 5, 8, 11, 14, 21, 23, 27, 28, 30]);
     let bundle = read_bundle(&text);
     let Some(v1::policy::Kind::Dummy(dummy)) = &bundle.policies[0].kind else { panic!("{bundle:?}") };
     assert!(dummy.result);
@@ -76,6 +78,12 @@ reputation_scores:
     assert_eq!(bundle.flows[0].authentication(), v1::FlowAuthentication::RequireSuperuser);
     assert_eq!(bundle.flows[0].denied_action(), v1::FlowDeniedAction::Message);
     assert_eq!(bundle.reputation_scores[0].score, i64::MIN);
+    let route = &bundle.routes[0];
+    assert_eq!(
+        (&*route.path_prefix, route.methods.as_slice(), route.anonymous),
+        ("/x", &["GET".into()][..], true)
+    );
+    assert_eq!(route.target, bundle.policy_bindings[0].target);
     let attributes = bundle.users[0].attributes.clone().unwrap().fields;
     let Some(Kind::ListValue(list)) = attributes["a"].kind.clone() else { panic!("{attributes:?}") };
     assert_eq!(list.values[2].kind, Some(Kind::BoolValue(true)));
@@ -113,7 +121,8 @@ const WRONG: &[(&str, &[&str])] = &[
         &[
             "b.yaml:1: entries: there is no such field; the fields are `applications`, `entitlements`, `sources`, \
            `flows`, `flow_stage_bindings`, `devices`, `device_access_groups`, `notification_rules`, `rac_endpoints`, \
-           `policy_bindings`, `policies`, `stages`, `users`, `groups`, `reputation_scores`",
+           `policy_bindings`, `policies`, `stages`, `users`, `groups`, `reputation_scores`, \
+           `routes`",
         ],
     ),
     (
@@ -297,7 +306,7 @@ const WRONG: &[(&str, &[&str])] = &[
         &["b.yaml:1: \\u{1b}[31m: there is no such field; the fields are `applications`, \
        `entitlements`, `sources`, `flows`, `flow_stage_bindings`, `devices`, `device_access_groups`, \
        `notification_rules`, `rac_endpoints`, `policy_bindings`, `policies`, `stages`, `users`, `groups`, \
-       `reputation_scores`"],
+       `reputation_scores`, `routes`"],
     ),
 ];
 
@@ -661,6 +670,15 @@ fn bundle() -> impl Strategy<Value = v1::Bundle> {
         expires,
         ..Default::default()
     });
+    let route = (text(), text(), prop::collection::vec(text(), 0..3), any::<bool>()).prop_map(
+        |(host, path_prefix, methods, anonymous)| v1::Route {
+            host,
+            path_prefix,
+            methods,
+            anonymous,
+            ..Default::default()
+        },
+    );
     (
         prop::collection::vec(application, 0..3),
         prop::collection::vec(flow, 0..2),
@@ -668,18 +686,20 @@ fn bundle() -> impl Strategy<Value = v1::Bundle> {
         prop::collection::vec(binding(), 0..3),
         prop::collection::vec(user(), 0..3),
         prop::collection::vec(score, 0..2),
+        prop::collection::vec(route, 0..2),
     )
-        .prop_map(|(applications, flows, policies, policy_bindings, users, reputation_scores)| {
-            v1::Bundle {
+        .prop_map(
+            |(applications, flows, policies, policy_bindings, users, reputation_scores, routes)| v1::Bundle {
                 applications,
                 flows,
                 policies,
                 policy_bindings,
                 users,
                 reputation_scores,
+                routes,
                 ..Default::default()
-            }
-        })
+            },
+        )
 }
 
 proptest! {

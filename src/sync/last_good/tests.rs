@@ -67,6 +67,28 @@ fn what_was_in_force_is_there_after_a_restart() {
 }
 
 #[test]
+fn routes_are_there_after_a_restart() {
+    use crate::sync::sample::{application, led, named, route};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("last");
+    {
+        let ledger = ledger_with_history(&path);
+        let write = |upserts, removals| {
+            let committed = ledger.update(Update::Delta { upserts, removals }).unwrap();
+            committed.saved.unwrap().blocking_recv().unwrap().unwrap();
+        };
+        let all = vec![application("wiki"), application("blog"), route("a", "wiki"), route("b", "wiki")];
+        write(all, vec![]);
+        write(vec![route("a", "blog")], vec![named(ResourceKind::Route, "b")]);
+    }
+    let (ledger, found) = open(&path);
+    assert!(matches!(found, Found::Configuration { resources: 3, torn: 0, .. }), "{found:?}");
+    assert_eq!((led(&ledger, "a"), led(&ledger, "b")), (Some("blog".into()), None));
+    let snapshot = ledger.store().load();
+    assert_eq!(*snapshot.digest(), snapshot.recount());
+}
+
+#[test]
 fn only_one_process_writes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("last");

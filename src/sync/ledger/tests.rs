@@ -1,8 +1,8 @@
 //! What is remembered, for whom it is enough, and who may publish.
 
 use super::super::sample::{
-    EPOCH, application, application_named, at, binding, bytes, empty, group, holding, replace, upserts, user,
-    user_named,
+    EPOCH, application, application_named, at, binding, bytes, empty, group, holding, replace, route,
+    upserts, user, user_named,
 };
 use super::*;
 use crate::model::{ResourceKind, Sum};
@@ -171,6 +171,8 @@ fn anything_but_what_is_new_may_take_access_away() {
     assert!(!revokes(upserts(vec![user("bob", &[]), group("other"), application("other")])));
     assert!(revokes(upserts(vec![user("bob", &["staff"])])));
     assert!(revokes(upserts(vec![binding("other", "staff")])));
+    // Another route may have led somewhere else before, or be in front of one.
+    assert!(revokes(upserts(vec![route("a", "other")])));
     assert!(revokes(Update::Delta { upserts: Vec::new(), removals: vec![user_named("bob")] }));
 }
 

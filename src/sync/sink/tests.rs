@@ -6,8 +6,8 @@ use super::super::feed::{Deaf, Feed, Stop};
 use super::super::ledger::{Disk, Recorded};
 use super::super::protocol::{CHUNK, HEARTBEAT};
 use super::super::sample::{
-    application, at, binding, bytes, empty, group, holding, replace, resource, same, upserts, user,
-    user_named,
+    application, at, binding, bytes, empty, group, holding, led, named, replace, resource, route, same,
+    upserts, user, user_named,
 };
 use super::*;
 use crate::model::ResourceKind;
@@ -354,6 +354,47 @@ async fn memory_that_was_damaged_is_found_and_only_its_kind_is_sent() {
     assert_eq!(chunk.upserts.len(), 1);
     sleep(RECOUNT * 2).await;
     assert_eq!(pair.given(), vec![]);
+}
+
+/// Routes come and go as every other kind.
+#[tokio::test(start_paused = true)]
+async fn routes_are_followed() {
+    let all = [application("wiki"), application("blog"), route("a", "wiki"), route("b", "wiki")];
+    let (source, sink) = (holding(&all), empty());
+    let pair = connect(&source, &sink);
+    settle().await;
+    assert!(same(&source, &sink));
+    assert_eq!((led(&sink, "a"), led(&sink, "b")), (Some("wiki".into()), Some("wiki".into())));
+    pair.given();
+    assert!(sink.damage(&named(ResourceKind::Route, "a")));
+    sleep(RECOUNT).await;
+    assert!(same(&source, &sink));
+    assert_eq!(sink.snapshot().recount(), *source.snapshot().digest());
+    let given = pair.given();
+    let [Given::Begin(begin), Given::Chunk(_), Given::Commit(_)] = &given[..] else { panic!("{given:?}") };
+    assert_eq!(begin.kinds, [kind_number(ResourceKind::Route)]);
+    let removals = vec![named(ResourceKind::Route, "b")];
+    source.update(Update::Delta { upserts: vec![route("a", "blog")], removals }).unwrap();
+    settle().await;
+    assert!(same(&source, &sink));
+    assert_eq!((led(&sink, "a"), led(&sink, "b")), (Some("blog".into()), None));
+    // Where it leads to nothing, the sink refuses it, and goes on with what it has.
+    let dangles = bytes(&[route("a", "nowhere")]);
+    let wrong = Given::Delta(v1::Delta {
+        base: Some(version(at(2))),
+        version: Some(version(at(3))),
+        upserts: dangles,
+        ..v1::Delta::default()
+    });
+    drop(pair);
+    let pair = connect_through(&source, &sink, move |message| {
+        let message = if matches!(message, Given::Delta(_)) { wrong.clone() } else { message };
+        std::future::ready(Some(message))
+    });
+    add(&source, "ada");
+    settle().await;
+    assert_eq!(pair.nacks(), [(at(3), v1::NackReason::Invalid)]);
+    assert_eq!(led(&sink, "a"), Some("blog".into()));
 }
 
 /// The sum is kept up by what changes, so a change would hide what is damaged.
