@@ -16,6 +16,7 @@ mod gateways {
     pub(crate) mod bindery;
     pub(crate) mod client;
     mod configurations;
+    mod documentation;
     pub(crate) mod envoy;
     mod envoy_load;
     mod envoy_requests;

@@ -140,6 +140,41 @@ fn the_filters_for_istio_are_those_of_the_static_one() {
     assert_eq!(cluster(&istio), cluster(&own));
 }
 
+/// The kinds of the resources in a file for Kubernetes.
+fn kinds(name: &str) -> Vec<String> {
+    let text = shipped(name);
+    let documents = text.split("\n---\n").map(|document| {
+        let document: Value = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(document["metadata"]["name"].is_string() && document["spec"].is_object(), "{name}: {document}");
+        document["kind"].as_str().unwrap().to_owned()
+    });
+    documents.collect()
+}
+
+/// There are no schemas for these here; they are YAML, name what is to be asked, and are closed when it does not answer.
+#[test]
+fn what_cannot_be_tried_here_is_at_least_whole() {
+    assert_eq!(kinds("istio/envoy-filter.yaml"), ["EnvoyFilter"]);
+    assert_eq!(kinds("istio/authorization-policy.yaml"), ["ServiceEntry", "AuthorizationPolicy"]);
+    assert!(shipped("istio/authorization-policy.yaml").contains("failOpen: false"));
+    let gateway = "envoy-gateway/bindery.yaml";
+    assert_eq!(kinds(gateway), ["EnvoyProxy", "Backend", "ClientTrafficPolicy", "SecurityPolicy"]);
+    assert!(shipped(gateway).contains("failOpen: false"));
+    let traefik: Value = serde_saphyr::from_str(&shipped("traefik/dynamic.yaml")).unwrap();
+    let middlewares = &traefik["http"]["routers"]["grafana"]["middlewares"];
+    assert_eq!(middlewares, &json!(["no-identity-from-clients", "bindery"]));
+    let asked = &traefik["http"]["middlewares"]["bindery"]["forwardAuth"];
+    assert_eq!(asked["trustForwardHeader"], false);
+    // Whatever bindery sets is removed first.
+    let removed = &traefik["http"]["middlewares"]["no-identity-from-clients"]["headers"]["customRequestHeaders"];
+    for header in asked["authResponseHeaders"].as_array().unwrap() {
+        let header = header.as_str().unwrap();
+        for name in [header.to_owned(), header.replace('-', "_"), header.replace('-', ".")] {
+            assert_eq!(removed[&name].as_str().map(str::len), Some(0), "{name}");
+        }
+    }
+}
+
 fn yes_about(target: &str) -> CheckResponse {
     let text = |text: &str| Data { kind: Some(Kind::StringValue(text.into())) };
     let fields = [("decision".to_owned(), text("allow")), ("target".to_owned(), text(target))];

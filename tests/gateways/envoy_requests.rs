@@ -475,6 +475,41 @@ async fn bindery_that_is_gone_means_no() {
     stage.envoy.until("a new bindery is asked", async |_| ask().await.status == 200).await;
 }
 
+/// Settings whose tokens cannot be verified for now: nobody serves their keys.
+fn without_keys(settings: &str) -> String {
+    let is_keys = |line: &&str| !line.starts_with("jwks_file");
+    let lines: Vec<_> = settings.lines().filter(is_keys).collect();
+    // Nobody listens at the port for discarding.
+    lines.join("\n").replace("issuers =", "jwks_url = \"http://127.0.0.1:9/keys\"\nissuers =")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_decided_is_an_error_in_either_form() {
+    let program = found!("envoy");
+    for form in ["status", "response"] {
+        let place = Place::new();
+        let settings =
+            without_keys(&place.settings()).replace("[ext_authz]", &format!("[ext_authz]\non_error = {form:?}"));
+        let stage = Stage::set_on(&program, place, &settings, |config| config).await;
+        let reply =
+            stage.of("ada", GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;
+        assert_eq!((reply.status, stage.upstream.arrived()), (503, 0), "{form}: {reply:?}");
+        assert_eq!(stage.envoy.counter("http.ingress.ext_authz.error").await, 1, "{form}");
+        assert_eq!(stage.envoy.counter("http.ingress.ext_authz.denied").await, 0, "{form}");
+        let page = reply.header("x-bindery-reason");
+        assert_eq!(page, (form == "response").then_some("undecided"), "{reply:?}");
+        // Whoever brings no token is nobody, and that can be decided.
+        assert_eq!(get(GRAFANA, "/").send(stage.envoy.port).await.status, 401);
+        assert_eq!(get(WIKI, "/public/").send(stage.envoy.port).await.status, 200);
+        // Where the gateway is open, it is open for these.
+        let config = Config::new("open.yaml", &stage.place.socket(), stage.upstream.port);
+        let open = Envoy::start(&program, &config).await;
+        let seen = stage.of("ada", GRAFANA, "/").send(open.port).await.seen();
+        assert_eq!(seen.all("x-envoy-auth-failure-mode-allowed"), ["true"], "{form}");
+        assert_eq!(seen.names_with("authentik"), Vec::<&str>::new(), "{form}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_open_mode_lets_through_undecided_and_says_so() {
     let program = found!("envoy");
