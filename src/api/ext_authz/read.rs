@@ -19,6 +19,8 @@ const TARGET: &str = "bindery.target";
 const ANONYMOUS: &str = "bindery.anonymous";
 /// The filter that verifies tokens, and the name of its metadata.
 const JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
+/// What a request is known by in logs.
+const REQUEST_ID: &str = "x-request-id";
 /// Whether Envoy sent only a part of a body.
 const PARTIAL: &str = "x-envoy-auth-partial-body";
 /// How deep claims may be nested, and how many values they may have.
@@ -75,8 +77,12 @@ pub(super) fn asked(message: CheckRequest) -> Result<Asked, Failure> {
         asked.claims = Some(claims);
     }
     if let Some(http) = attributes.request.and_then(|request| request.http) {
-        asked.id.clone_from(&http.id);
-        asked.http = Some(read_http(http)?);
+        // Envoy's own id of the stream is in no log. What it logs and passes on is this header, which it makes itself unless
+        // it is told to believe clients.
+        let stream = http.id.clone();
+        let http = read_http(http)?;
+        asked.id = http.header(REQUEST_ID).filter(|id| !id.is_empty()).map_or(stream, str::to_owned);
+        asked.http = Some(http);
     }
     Ok(asked)
 }
