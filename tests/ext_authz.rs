@@ -214,6 +214,15 @@ template = '{last}'
     }
 
     #[test]
+    fn values_that_were_joined_are_no_evidence() {
+        let gateway = gateway(SETTINGS, BUNDLE);
+        let asked = ask("wiki.example.com/").from("10.0.0.1").with("x-authentik-username", "ada,bob");
+        assert_eq!(stopped(&gateway, asked).0, "header_ambiguous");
+        let twice = ask("wiki.example.com/").by("ada").with("x-authentik-username", "bob");
+        assert_eq!(stopped(&gateway, Ask { raw: true, ..twice }).0, "header_ambiguous");
+    }
+
+    #[test]
     fn what_is_told_is_when_the_answer_may_change() {
         let gateway = gateway(SETTINGS, BUNDLE);
         let (response, _) =

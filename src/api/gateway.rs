@@ -183,7 +183,7 @@ impl Gateway {
     ) -> Result<(Vec<(String, String)>, Vec<String>), Halt> {
         let read = self.read(asked)?;
         let now = now();
-        let headers = asked.http.iter().flat_map(|http| http.headers.iter()).collect();
+        let headers = asked.http.as_ref().map(|http| http.headers.as_evidence()).unwrap_or_default();
         let evidence = Evidence {
             headers: &headers,
             claims: asked.claims.as_ref(),
