@@ -7,8 +7,8 @@ use crate::model::Timestamp;
 use crate::sync::watch::{self, Watch};
 use std::sync::Arc;
 
-/// Sets this up and follows its files: keep the second for as long as replaced files are to be seen. Keys at a URL are
-/// fetched, and when that fails, they are tried again as soon as somebody brings a token.
+/// Sets this up and follows its files: keep the second for as long as replaced files are to be seen. Keys at a URL
+/// are fetched, and when that fails, they are tried again as soon as somebody brings a token.
 ///
 /// # Errors
 /// When a setting is wrong, a file cannot be used, or there can be no further thread.
