@@ -26,12 +26,10 @@ mod gateways {
     pub(crate) mod tokens;
 }
 
-use envoy_types::ext_authz::v3::pb::{
-    Authorization, AuthorizationServer, CheckRequest, CheckResponse,
-};
+use envoy_types::ext_authz::v3::pb::{Authorization, AuthorizationServer, CheckRequest, CheckResponse};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
-use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request as Asked};
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use gateways::bindery::Place;
 use gateways::envoy::{Config, Envoy, filter, manager};
 use serde_json::{Value, json};
@@ -118,7 +116,8 @@ fn configure(config: &Config, nothing: &Path) -> Config {
         let mut listeners = vec![named("bindery")];
         // The same functions find their way in a tree of one listener.
         let mut with_nothing = json!({"static_resources": {"listeners": [named("nothing")]}});
-        filter(&mut with_nothing, "ext_authz")["grpc_service"]["envoy_grpc"]["cluster_name"] = "nothing".into();
+        filter(&mut with_nothing, "ext_authz")["grpc_service"]["envoy_grpc"]["cluster_name"] =
+            "nothing".into();
         listeners.push(with_nothing["static_resources"]["listeners"][0].clone());
         let mut alone = json!({"static_resources": {"listeners": [named("alone")]}});
         let kept = |filter: &Value| filter["name"] == "envoy.filters.http.router";
@@ -180,15 +179,16 @@ fn median(values: &[f64]) -> f64 {
 
 /// What a request has that says who is asking.
 fn request(header: &str) -> Vec<u8> {
-    format!("GET /d/1?from=now HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n{header}\r\n\r\n").into_bytes()
+    format!(
+        "GET /d/1?from=now HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n{header}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 async fn run(program: &Path) {
     let place = Place::new();
-    let settings = format!(
-        "{}\n[ext_authz.identity.headers]\ntrusted_peers = [\"127.0.0.1/32\"]\n",
-        place.settings()
-    );
+    let settings =
+        format!("{}\n[ext_authz.identity.headers]\ntrusted_peers = [\"127.0.0.1/32\"]\n", place.settings());
     let _bindery = place.start_on(&settings, &[]);
     let token = place.issuer.token("ada");
     let nothing = place.path("nothing.sock");

@@ -13,6 +13,7 @@ mod support {
 #[cfg(test)]
 mod gateways {
     pub(crate) use crate::support::sidecar;
+    mod attacks;
     pub(crate) mod bindery;
     pub(crate) mod client;
     mod configurations;

@@ -72,12 +72,14 @@ impl Place {
             .spawn()
             .unwrap();
         let mut process = Running(child);
-        let socket = |line: &str| line.strip_prefix("socket = \"").map(|it| it.trim_end_matches('"').to_owned());
+        let socket =
+            |line: &str| line.strip_prefix("socket = \"").map(|it| it.trim_end_matches('"').to_owned());
         let socket = settings.lines().find_map(socket).unwrap();
         let address = format!("unix:{socket}");
         until("the server answers", || {
             assert!(process.0.try_wait().unwrap().is_none(), "the server does not start");
-            let asked = ran(bindery().args(["check", "application/wiki", "--user", "eve", "--server", &address]));
+            let asked =
+                ran(bindery().args(["check", "application/wiki", "--user", "eve", "--server", &address]));
             // Where nothing has been pushed yet, it is enough that it listens.
             (asked.code != Some(2) || asked.err.contains("no configuration")).then_some(())
         });
@@ -104,8 +106,11 @@ impl Bindery {
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         let id = self.process.0.id().cast_signed();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), rustix::process::Signal::TERM)
-            .unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(id).unwrap(),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
     }
 
     /// Whether it has ended; how has to be well.

@@ -99,10 +99,7 @@ fn the_variants_are_the_static_one_but_for_what_they_are_about() {
     let filters = manager(&mut jwt)["http_filters"].as_array_mut().unwrap();
     assert_eq!(filters.remove(0)["name"], "envoy.filters.http.jwt_authn");
     let asked = filter(&mut jwt, "ext_authz").as_object_mut().unwrap();
-    assert_eq!(
-        asked.remove("metadata_context_namespaces"),
-        Some(json!(["envoy.filters.http.jwt_authn"]))
-    );
+    assert_eq!(asked.remove("metadata_context_namespaces"), Some(json!(["envoy.filters.http.jwt_authn"])));
     assert_eq!(jwt, tree("static.yaml"));
 
     let mut open = tree("open.yaml");
@@ -125,9 +122,12 @@ fn the_filters_for_istio_are_those_of_the_static_one() {
     for name in ["ext_authz", "rbac", "router"] {
         assert_eq!(filter(&mut istio, name), filter(&mut own, name), "{name}");
     }
-    for setting in
-        ["normalize_path", "merge_slashes", "path_with_escaped_slashes_action", "early_header_mutation_extensions"]
-    {
+    for setting in [
+        "normalize_path",
+        "merge_slashes",
+        "path_with_escaped_slashes_action",
+        "early_header_mutation_extensions",
+    ] {
         assert_eq!(manager(&mut istio)[setting], manager(&mut own)[setting], "{setting}");
     }
     let cluster = |tree: &Value| {
@@ -144,8 +144,12 @@ fn the_filters_for_istio_are_those_of_the_static_one() {
 fn kinds(name: &str) -> Vec<String> {
     let text = shipped(name);
     let documents = text.split("\n---\n").map(|document| {
-        let document: Value = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(document["metadata"]["name"].is_string() && document["spec"].is_object(), "{name}: {document}");
+        let document: Value =
+            serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            document["metadata"]["name"].is_string() && document["spec"].is_object(),
+            "{name}: {document}"
+        );
         document["kind"].as_str().unwrap().to_owned()
     });
     documents.collect()
@@ -166,7 +170,8 @@ fn what_cannot_be_tried_here_is_at_least_whole() {
     let asked = &traefik["http"]["middlewares"]["bindery"]["forwardAuth"];
     assert_eq!(asked["trustForwardHeader"], false);
     // Whatever bindery sets is removed first.
-    let removed = &traefik["http"]["middlewares"]["no-identity-from-clients"]["headers"]["customRequestHeaders"];
+    let removed =
+        &traefik["http"]["middlewares"]["no-identity-from-clients"]["headers"]["customRequestHeaders"];
     for header in asked["authResponseHeaders"].as_array().unwrap() {
         let header = header.as_str().unwrap();
         for name in [header.to_owned(), header.replace('-', "_"), header.replace('-', ".")] {
@@ -239,10 +244,15 @@ async fn an_answer_without_a_status_does_not_get_through() {
     let upstream = Upstream::start();
     // What a service would say that fails without knowing: to Envoy, that is a yes.
     let says_nothing = Nothing::start(CheckResponse::default());
-    let running = Envoy::start(&envoy, &Config::new("static.yaml", says_nothing.socket(), upstream.port)).await;
+    let running =
+        Envoy::start(&envoy, &Config::new("static.yaml", says_nothing.socket(), upstream.port)).await;
     let reply = get("grafana.example.com", "/").send(running.port).await;
     assert_eq!((reply.status, upstream.arrived()), (403, 0), "{reply:?}");
-    assert_eq!(running.counter("http.ingress.ext_authz.ok").await, 1, "Envoy does not take it for a yes any more");
+    assert_eq!(
+        running.counter("http.ingress.ext_authz.ok").await,
+        1,
+        "Envoy does not take it for a yes any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -157,7 +157,9 @@ impl Envoy {
     /// Everything that it has counted of its requests for decisions, for whoever looks for what went wrong.
     pub(crate) async fn counted(&self) -> String {
         let stats = self.ask("/stats").await;
-        let is_one = |line: &&str| (line.contains("ext_authz") || line.contains("cluster.bindery")) && !line.ends_with(": 0");
+        let is_one = |line: &&str| {
+            (line.contains("ext_authz") || line.contains("cluster.bindery")) && !line.ends_with(": 0")
+        };
         stats.lines().filter(is_one).collect::<Vec<_>>().join("\n")
     }
 

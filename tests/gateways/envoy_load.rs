@@ -27,7 +27,12 @@ struct Load {
 
 impl Load {
     /// So many clients at this port; what each of their answers has to be is `check`'s to say.
-    fn start(clients: usize, port: u16, request: &Request, check: impl Fn(&Reply) + Send + Sync + 'static) -> Self {
+    fn start(
+        clients: usize,
+        port: u16,
+        request: &Request,
+        check: impl Fn(&Reply) + Send + Sync + 'static,
+    ) -> Self {
         let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let check = Arc::new(check);
         let mut set = JoinSet::new();
@@ -235,7 +240,12 @@ async fn a_bindery_that_ends_answers_until_it_has_ended() {
     let before = decided.load(Ordering::SeqCst);
     load.go_on(50).await;
     assert!(decided.load(Ordering::SeqCst) > before, "nothing is decided any more");
-    assert_eq!(refused.load(Ordering::SeqCst), 0, "some were refused before the end: {}", envoy.counted().await);
+    assert_eq!(
+        refused.load(Ordering::SeqCst),
+        0,
+        "some were refused before the end: {}",
+        envoy.counted().await
+    );
     while !bindery.has_ended() {
         load.go_on(1).await;
     }

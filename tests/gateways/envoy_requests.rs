@@ -86,7 +86,8 @@ async fn who_may_not_gets_a_page_that_they_can_read() {
         assert!(!reply.body.is_empty() && !reply.body.contains("eve"), "{reply:?}");
         assert_eq!((&access["decision"], &access["status"]), (&json!("deny"), &json!(403)), "{access}");
     }
-    let denied = stage.of("eve", GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;
+    let denied =
+        stage.of("eve", GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;
     let problem: Value = serde_json::from_str(&denied.body).unwrap();
     let access = stage.envoy.accesses(4).pop().unwrap();
     assert_eq!(access["decision_id"], denied.header("x-bindery-decision-id").unwrap(), "{access}");
@@ -113,7 +114,8 @@ async fn whoever_is_switched_off_or_not_believed_is_kept_out() {
         assert!(!format!("{reply:?}").contains("another application"), "{reply:?}");
     }
     // The cookie is as good as the header.
-    let reply = get(GRAFANA, "/").with("Cookie", &format!("a=b; gateway_token={good}")).send(stage.envoy.port).await;
+    let reply =
+        get(GRAFANA, "/").with("Cookie", &format!("a=b; gateway_token={good}")).send(stage.envoy.port).await;
     assert_eq!(reply.seen().all("x-authentik-username"), ["ada"]);
     assert_eq!(stage.upstream.arrived(), 1);
 }
@@ -122,15 +124,13 @@ async fn whoever_is_switched_off_or_not_believed_is_kept_out() {
 async fn nobody_in_particular_is_sent_to_sign_in_and_back_to_where_they_wanted() {
     let stage = Stage::set(&found!("envoy"), |config| config).await;
     let browser = |host: &str, path: &str| get(host, path).with("Accept", "text/html");
-    let reply = browser(GRAFANA, "/d/1?a=b&c=%20d").with("X-Forwarded-Proto", "https").send(stage.envoy.port).await;
+    let reply =
+        browser(GRAFANA, "/d/1?a=b&c=%20d").with("X-Forwarded-Proto", "https").send(stage.envoy.port).await;
     assert_eq!(reply.status, 302, "{reply:?}");
     let location = reply.header("location").unwrap();
     let (page, back) = location.split_once("?rd=").unwrap();
     assert_eq!(page, "https://auth.example.com/start");
-    assert!(
-        back.ends_with("%3A%2F%2Fgrafana.example.com%2Fd%2F1%3Fa%3Db%26c%3D%2520d"),
-        "{location}"
-    );
+    assert!(back.ends_with("%3A%2F%2Fgrafana.example.com%2Fd%2F1%3Fa%3Db%26c%3D%2520d"), "{location}");
     assert_eq!(reply.header("cache-control"), Some("no-store"), "{reply:?}");
     // A program gets no page, and what was sent would be lost.
     let program = get(GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;
@@ -185,7 +185,8 @@ async fn the_target_comes_from_envoy_or_else_from_the_routes() {
     }
     let accesses = stage.envoy.accesses(wanted.len());
     let text = |access: &Value, name: &str| access[name].as_str().unwrap_or("-").to_owned();
-    let told: Vec<_> = accesses.iter().map(|access| (text(access, "target"), text(access, "route"))).collect();
+    let told: Vec<_> =
+        accesses.iter().map(|access| (text(access, "target"), text(access, "route"))).collect();
     assert_eq!(told, wanted.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>());
     assert_eq!(accesses.last().unwrap()["reason"], "no_route");
 }
@@ -238,7 +239,13 @@ async fn nothing_spoofed_arrives(stage: &Stage) {
     let seen = spoofed(stage.of("ada", GRAFANA, "/")).send(port).await.seen();
     let mut names = seen.names_with("authentik");
     names.sort_unstable();
-    let known = ["x-authentik-email", "x-authentik-groups", "x-authentik-name", "x-authentik-uid", "x-authentik-username"];
+    let known = [
+        "x-authentik-email",
+        "x-authentik-groups",
+        "x-authentik-name",
+        "x-authentik-uid",
+        "x-authentik-username",
+    ];
     assert_eq!(names, known, "{seen:?}");
     assert_eq!(seen.all("x-authentik-username"), ["ada"]);
     assert_eq!(seen.all("x-authentik-uid"), ["u-ada"]);
@@ -269,7 +276,9 @@ async fn spoofed_headers_are_removed_by_bindery_alone() {
     nothing_spoofed_arrives(&stage).await;
     // The older form of headers, in which duplicates are merged.
     let stage = Stage::set(&program, |config| {
-        config.without_early_removal().edit(|tree| filter(tree, "ext_authz")["encode_raw_headers"] = false.into())
+        config
+            .without_early_removal()
+            .edit(|tree| filter(tree, "ext_authz")["encode_raw_headers"] = false.into())
     })
     .await;
     nothing_spoofed_arrives(&stage).await;
@@ -292,7 +301,11 @@ async fn tokens_that_envoy_verified_are_taken_from_its_metadata() {
     assert_eq!(seen.all("authorization"), Vec::<&str>::new(), "the application gets the token");
     assert_eq!(of("eve").send(envoy.port).await.status, 403);
     let nobody = get(GRAFANA, "/").send(envoy.port).await;
-    assert_eq!((nobody.status, nobody.header("x-bindery-reason")), (401, Some("not_signed_in")), "{nobody:?}");
+    assert_eq!(
+        (nobody.status, nobody.header("x-bindery-reason")),
+        (401, Some("not_signed_in")),
+        "{nobody:?}"
+    );
     let mut old = place.issuer.claims("ada");
     old["exp"] = json!(1);
     let old = get(GRAFANA, "/").token(&place.issuer.sign(&old)).send(envoy.port).await;
@@ -311,7 +324,9 @@ async fn tokens_that_envoy_verified_are_taken_from_its_metadata() {
 fn put_metadata(settings: &str) -> String {
     let (before, rest) = settings.split_once("[ext_authz.identity.jwt]").unwrap();
     let (_, after) = rest.split_once("[forward_auth]").unwrap();
-    format!("{before}[ext_authz.identity.metadata]\nissuers = [\"https://auth.example.com/application/o/gateway/\"]\n\n[forward_auth]{after}")
+    format!(
+        "{before}[ext_authz.identity.metadata]\nissuers = [\"https://auth.example.com/application/o/gateway/\"]\n\n[forward_auth]{after}"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -346,12 +361,17 @@ async fn large_headers_are_read_or_refused() {
     let cookie = "c=".to_owned() + &"x".repeat(40_000);
     let seen = stage.of("ada", GRAFANA, "/").with("Cookie", &cookie).send(stage.envoy.port).await.seen();
     assert_eq!(seen.all("cookie"), [cookie.as_str()]);
-    assert_eq!(stage.of("eve", GRAFANA, "/").with("Cookie", &cookie).send(stage.envoy.port).await.status, 403);
+    assert_eq!(
+        stage.of("eve", GRAFANA, "/").with("Cookie", &cookie).send(stage.envoy.port).await.status,
+        403
+    );
     // As many headers as Envoy takes.
-    let many = (0..80).fold(stage.of("ada", GRAFANA, "/"), |request, n| request.with(&format!("X-N-{n}"), "1"));
+    let many =
+        (0..80).fold(stage.of("ada", GRAFANA, "/"), |request, n| request.with(&format!("X-N-{n}"), "1"));
     assert_eq!(many.send(stage.envoy.port).await.seen().names_with("x-n-").len(), 80);
     let arrived = stage.upstream.arrived();
-    let too_large = stage.of("ada", GRAFANA, "/").with("Cookie", &"x".repeat(70_000)).send(stage.envoy.port).await;
+    let too_large =
+        stage.of("ada", GRAFANA, "/").with("Cookie", &"x".repeat(70_000)).send(stage.envoy.port).await;
     assert_eq!((too_large.status, stage.upstream.arrived()), (431, arrived), "{too_large:?}");
 }
 
@@ -438,7 +458,8 @@ async fn http_2_is_decided_about_alike() {
         }
         request.body(Empty::<bytes::Bytes>::new()).unwrap()
     };
-    let body = sender.send_request(request(&ada, "/", &[])).await.unwrap().into_body().collect().await.unwrap();
+    let body =
+        sender.send_request(request(&ada, "/", &[])).await.unwrap().into_body().collect().await.unwrap();
     let seen: super::client::Seen = serde_json::from_slice(&body.to_bytes()).unwrap();
     assert_eq!(seen.all("x-authentik-username"), ["ada"]);
     let token_cookie = format!("gateway_token={ada}");
@@ -467,7 +488,11 @@ async fn bindery_that_is_gone_means_no() {
         assert_eq!(reply.status, 503, "{reply:?}");
     }
     assert_eq!(get(WIKI, "/public/page").send(stage.envoy.port).await.status, 503);
-    assert_eq!(get(GRAFANA, "/api/health").send(stage.envoy.port).await.status, 200, "this one needs no answer");
+    assert_eq!(
+        get(GRAFANA, "/api/health").send(stage.envoy.port).await.status,
+        200,
+        "this one needs no answer"
+    );
     assert_eq!(stage.upstream.arrived(), 2);
     assert!(stage.envoy.counter("http.ingress.ext_authz.error").await >= 21);
     // Another one at the same socket is found without anybody telling Envoy.
@@ -488,8 +513,8 @@ async fn what_cannot_be_decided_is_an_error_in_either_form() {
     let program = found!("envoy");
     for form in ["status", "response"] {
         let place = Place::new();
-        let settings =
-            without_keys(&place.settings()).replace("[ext_authz]", &format!("[ext_authz]\non_error = {form:?}"));
+        let settings = without_keys(&place.settings())
+            .replace("[ext_authz]", &format!("[ext_authz]\non_error = {form:?}"));
         let stage = Stage::set_on(&program, place, &settings, |config| config).await;
         let reply =
             stage.of("ada", GRAFANA, "/").with("Accept", "application/json").send(stage.envoy.port).await;

@@ -51,7 +51,8 @@ impl Issuer {
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = json!({"alg": "ES256", "typ": "JWT", "kid": "one"});
-        let text = format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
+        let text =
+            format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
         let signature = self.key.sign(&self.random, text.as_bytes()).unwrap();
         format!("{text}.{}", base64(signature.as_ref()))
     }

@@ -17,7 +17,8 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     assert!(!required.split(' ').any(|tool| tool == name), "{name} is required here: set {variable}");
     // Past the test runner, which keeps what tests print to itself.
     let test = std::thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "SKIPPED: {test}: {variable} is not set; .ci/gateways brings {name}").unwrap();
+    writeln!(std::io::stderr(), "SKIPPED: {test}: {variable} is not set; .ci/gateways brings {name}")
+        .unwrap();
     None
 }
 

@@ -68,12 +68,15 @@ async fn answer(State(arrived): State<Arc<AtomicUsize>>, mut request: Request) -
     let headers: Vec<_> = request
         .headers()
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     let (method, target) = (request.method().to_string(), request.uri().to_string());
     let body = to_bytes(std::mem::replace(request.body_mut(), Body::empty()), LARGEST).await.unwrap();
     let seen = json!({"method": method, "target": target, "headers": headers, "body": body.len()});
-    ([(header::CONTENT_TYPE, "application/json"), (header::SERVER, "upstream")], seen.to_string()).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::SERVER, "upstream")], seen.to_string())
+        .into_response()
 }
 
 /// Sends back what comes.
