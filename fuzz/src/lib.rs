@@ -1,5 +1,6 @@
 //! What targets share: a question to ask, with nothing to look up.
 
+pub mod gateway;
 pub mod messages;
 pub mod program;
 pub mod question;

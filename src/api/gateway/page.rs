@@ -103,8 +103,8 @@ pub fn body(form: Form, told: &Told<'_>) -> String {
                 "request_id": request_id,
                 "decision_id": decision_id,
             });
-            if !shown.is_empty() {
-                problem["messages"] = json!(shown);
+            if let Some(problem) = problem.as_object_mut().filter(|_| !shown.is_empty()) {
+                problem.insert("messages".to_owned(), json!(shown));
             }
             problem.to_string()
         }

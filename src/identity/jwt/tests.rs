@@ -280,6 +280,37 @@ async fn a_token_that_is_known_still_ends() {
 }
 
 #[tokio::test]
+async fn what_old_keys_have_verified_does_not_come_back() {
+    let set = || KeySet::read(jwks(&[&rsa()]).as_bytes(), &[Algorithm::RS256]).unwrap();
+    let (old, new, kept, token) = (set(), set(), Kept::new(), kept::fingerprint("token"));
+    let world = World::new(&[&rsa()], |_| {});
+    let identity = somebody(world.ask(&super::super::tests::token(&rsa(), &claims())).await);
+    let terms = Terms::new("", &[], &[], 0).unwrap();
+    let verified = Verified { lifetime: terms.check(&claims()).unwrap(), identity };
+    assert!(kept.get(&token, &new).is_none());
+    // Somebody who began with the old keys is late.
+    kept.put(token, &old, 5, verified.clone());
+    assert!(kept.get(&token, &new).is_none());
+    kept.put(token, &new, 5, verified);
+    assert!(kept.get(&token, &new).is_some() && kept.get(&token, &old).is_none());
+}
+
+#[test]
+fn what_a_header_asks_for_is_refused_before_any_key_is_touched() {
+    let types = Types::new(None).unwrap();
+    for name in ["crit", "zip", "enc", "cty", "b64"] {
+        let mut header = json!({"alg": "RS256"});
+        header.as_object_mut().unwrap().insert(name.into(), Json::Null);
+        let token = rsa().token(&header.to_string(), "{}");
+        let Err(Trouble::Refused(reason, detail)) = compact::read(&token, &[Algorithm::RS256], &types) else {
+            panic!("{name}")
+        };
+        assert_eq!(reason, Reason::TokenMalformed);
+        assert!(detail.contains(&format!("its header has `{name}`")), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_has_a_bound() {
     let (world, signer) = with_secret();
     let groups: Vec<String> = (0..500).map(|number| format!("group-{number}")).collect();
