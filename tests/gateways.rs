@@ -13,6 +13,7 @@ mod support {
 #[cfg(test)]
 mod gateways {
     pub(crate) use crate::support::sidecar;
+    mod attacks;
     pub(crate) mod bindery;
     pub(crate) mod client;
     mod configurations;
@@ -23,6 +24,7 @@ mod gateways {
     pub(crate) mod nothing;
     pub(crate) mod other;
     mod other_requests;
+    mod tls;
     pub(crate) mod tokens;
     pub(crate) mod tools;
     pub(crate) mod upstream;

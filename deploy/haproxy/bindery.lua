@@ -1,7 +1,7 @@
 -- Asks bindery whether a request may go on, and says so in the variable txn.bindery: `allow`, or nothing. A request that
 -- may not is answered from here, with what bindery says. For HAProxy 2.6 and later.
 --
---   http-request lua.bindery application/grafana
+--   http-request lua.bindery application/grafana     (or `routes`: bindery's routes say which target it is)
 --   http-request deny deny_status 503 unless { var(txn.bindery) -m str allow }
 
 local address = "unix@/run/bindery/http.sock"
@@ -39,7 +39,10 @@ core.register_action("bindery", { "http-req" }, function(txn, target)
     asked["x-forwarded-uri"] = { txn.f:pathq() }
     asked["x-forwarded-for"] = { txn.f:src() }
 
-    local url = "http://bindery/forward-auth/haproxy?target=" .. target
+    local url = "http://bindery/forward-auth/haproxy"
+    if target ~= "routes" then
+        url = url .. "?target=" .. target
+    end
     local got = core.httpclient():get({ url = url, headers = asked, dst = address, timeout = milliseconds })
     if not got or not got.status or got.status == 0 or got.status >= 500 then
         -- The backstop refuses it.

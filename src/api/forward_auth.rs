@@ -200,6 +200,15 @@ fn asked(preset: &Preset, sent: &HeaderMap, query: &str) -> Result<Asked, String
                 .ok_or_else(|| format!("{name}: it is no address; let the gateway send scheme://host/path"))?
         }
     };
+    // Caddy puts the query of the request in the place of one that its configuration leaves out. Then whoever sends the
+    // request would choose the target.
+    if !query.is_empty() && target.split_once('?').is_some_and(|(_, own)| own == query) {
+        return Err(
+            "the question has the query of the request that it is about; end the address of bindery in the \
+                    gateway's configuration with `?`"
+                .to_owned(),
+        );
+    }
     // Several gateways in a row each add one; only the last is this one's word.
     let last = sent.get_all(CLIENT).iter().next_back().and_then(|value| value.to_str().ok());
     let client = last.and_then(|value| value.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
@@ -251,6 +260,21 @@ mod tests {
         assert_eq!(asked.client, "10.0.0.1".parse().ok(), "only the gateway's own word counts");
         assert_eq!(asked.target.unwrap().to_string(), "application/wiki");
         assert!(asked.anonymous && http.headers.all("host").next().is_none());
+    }
+
+    #[test]
+    fn a_client_does_not_choose_the_target() {
+        let headers = sent(&[
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "wiki.example.com"),
+            ("x-forwarded-uri", "/private?target=application/open&anonymous=true"),
+        ]);
+        let asks = |query| asked(&preset("caddy"), &headers, query);
+        let error = asks("target=application/open&anonymous=true").unwrap_err();
+        assert!(error.contains("end the address of bindery"), "{error}");
+        assert_eq!(asks("").unwrap().target, None);
+        assert!(asks("target=application/wiki").unwrap().target.is_some());
     }
 
     #[test]

@@ -49,6 +49,15 @@ impl Config {
         self.put("# - endpoint: ", "- endpoint: ").put("/run/bindery/second.sock", socket.to_str().unwrap())
     }
 
+    /// With the TLS that the file has as a comment.
+    pub(crate) fn with_tls(&self, directory: &Path) -> Self {
+        let (before, rest) = self.0.split_once("      # TLS, for an edge:\n").expect("TLS as a comment");
+        let (block, after) = rest.split_once("\n  clusters:").unwrap();
+        let block: Vec<_> = block.lines().map(|line| line.replacen("# ", "", 1)).collect();
+        let here = format!("{}/", directory.display());
+        Self(format!("{before}{}\n\n  clusters:{after}", block.join("\n"))).put("/etc/envoy/", &here)
+    }
+
     /// Changed in ways that text is too weak for.
     pub(crate) fn edit(&self, change: impl FnOnce(&mut Value)) -> Self {
         let mut tree: Value = serde_saphyr::from_str(&self.0).unwrap();

@@ -39,14 +39,21 @@ impl Kind {
     }
 
     /// Writes its configuration; the arguments to run it with.
-    fn configure(self, directory: &Path, place: &Place, port: u16, upstream: u16) -> Vec<String> {
+    fn configure(
+        self,
+        directory: &Path,
+        place: &Place,
+        port: u16,
+        upstream: u16,
+        change: impl Fn(&str) -> String,
+    ) -> Vec<String> {
         let here = |name: &str| directory.join(name).to_str().unwrap().to_owned();
         let application = |text: &str| put(text, "127.0.0.1:3000", &format!("127.0.0.1:{upstream}"));
         let asked = |text: &str| put(text, "/run/bindery/http.sock", place.http_socket().to_str().unwrap());
         let listening = format!(":{port}");
         match self {
             Self::Nginx => {
-                let text = application(&asked(&shipped("nginx/nginx.conf")));
+                let text = application(&asked(&change(&shipped("nginx/nginx.conf"))));
                 let text = put(&text, "/run/nginx.pid", &here("pid"));
                 fs::write(here("nginx.conf"), put(&text, ":8080", &listening)).unwrap();
                 // Workers of another user than the tests' would not get at the socket.
@@ -59,13 +66,13 @@ impl Kind {
                     .to_vec()
             }
             Self::Caddy => {
-                let text = application(&asked(&shipped("caddy/Caddyfile")));
+                let text = application(&asked(&change(&shipped("caddy/Caddyfile"))));
                 fs::write(here("Caddyfile"), put(&text, ":8080", &listening)).unwrap();
                 ["run", "--adapter", "caddyfile", "--config", &here("Caddyfile")].map(str::to_owned).to_vec()
             }
             Self::Haproxy => {
-                fs::write(here("bindery.lua"), asked(&shipped("haproxy/bindery.lua"))).unwrap();
-                let text = application(&shipped("haproxy/haproxy.cfg"));
+                fs::write(here("bindery.lua"), asked(&change(&shipped("haproxy/bindery.lua")))).unwrap();
+                let text = application(&change(&shipped("haproxy/haproxy.cfg")));
                 let text = put(&text, "/etc/haproxy/bindery.lua", &here("bindery.lua"));
                 fs::write(here("haproxy.cfg"), put(&text, ":8080", &listening)).unwrap();
                 ["-db", "-f", &here("haproxy.cfg")].map(str::to_owned).to_vec()
@@ -75,6 +82,16 @@ impl Kind {
 
     /// Starts it and waits until it listens. Nothing where it is not installed.
     pub(crate) async fn start(self, place: &Place, upstream: u16) -> Option<Other> {
+        self.start_with(place, upstream, str::to_owned).await
+    }
+
+    /// As [`Kind::start`], on configurations that were changed.
+    pub(crate) async fn start_with(
+        self,
+        place: &Place,
+        upstream: u16,
+        change: impl Fn(&str) -> String,
+    ) -> Option<Other> {
         let program = tools::program(self.name())?;
         // A port that is free now may be taken by the time that it is listened on: then with another one.
         for _ in 0..20 {
@@ -82,7 +99,7 @@ impl Kind {
             let port = free.local_addr().unwrap().port();
             drop(free);
             let directory = tempfile::tempdir().unwrap();
-            let arguments = self.configure(directory.path(), place, port, upstream);
+            let arguments = self.configure(directory.path(), place, port, upstream, &change);
             let out = |name: &str| Stdio::from(fs::File::create(directory.path().join(name)).unwrap());
             let process = Command::new(&program)
                 .args(arguments)
