@@ -69,7 +69,7 @@ template = '{last}'
         }
         let api = DecisionApi::new(store, Arc::new(Evaluators::default()));
         let rules = Rules::new(&toml::from_str(settings).unwrap()).unwrap();
-        Arc::new(Gateway::new(api, rules).unwrap())
+        Arc::new(Gateway::new(api, rules))
     }
 
     /// A request of Envoy.
@@ -209,7 +209,7 @@ template = '{last}'
         assert_eq!(fact(&response, "target"), "application/wiki");
         assert_eq!(fact(&response, "route"), "wiki.example.com/");
         assert_eq!((fact(&response, "revision"), fact(&response, "stale")), ("1".into(), "false".into()));
-        assert_eq!(fact(&response, "decision_id").len(), 28);
+        assert_eq!(fact(&response, "decision_id").len(), 32);
         assert!(!format!("{response:?}").contains("root"));
     }
 
