@@ -906,7 +906,7 @@ policy_bindings:
         let block = |part: &str| {
             let (block, _) = part.split_once("\n```").unwrap();
             let (command, output) = block.rsplit_once("'\n").or_else(|| block.split_once('\n')).unwrap();
-            let (_, rest) = command.split_once("127.0.0.1:9192").unwrap();
+            let (_, rest) = command.split_once("127.0.0.1:9193").unwrap();
             let path = rest.split_whitespace().next().unwrap().to_owned();
             let body = command.split_once("-d '").map(|(_, body)| body.to_owned());
             (path, body, serde_json::from_str(output).unwrap_or_else(|error| panic!("{error}: {output}")))

@@ -32,6 +32,14 @@ impl Id {
         matches!(self.0, Repr::Uuid(_))
     }
 
+    /// The text, as long as it is none of a UUID.
+    pub const fn as_text(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Text(text) => Some(text),
+            Repr::Uuid(_) => None,
+        }
+    }
+
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Repr::Text(text) if text.is_empty())

@@ -194,6 +194,21 @@ impl Target {
         }
     }
 
+    /// The name that is unique within the kind: slug, identifier or name. Nothing for kinds that have none, and where it is a
+    /// UUID that is the id, too.
+    pub fn unique_name(&self) -> Option<&str> {
+        let is_id = || match self.kind() {
+            TargetKind::Entitlement | TargetKind::FlowStageBinding | TargetKind::RacEndpoint => None,
+            TargetKind::Application
+            | TargetKind::Source
+            | TargetKind::Flow
+            | TargetKind::Device
+            | TargetKind::DeviceAccessGroup
+            | TargetKind::NotificationRule => self.id.as_text(),
+        };
+        self.key.as_deref().or_else(is_id)
+    }
+
     /// The name that people know it by.
     pub fn display_name(&self) -> String {
         self.name.as_deref().or(self.key.as_deref()).map_or_else(|| self.id.to_string(), str::to_owned)

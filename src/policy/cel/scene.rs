@@ -76,7 +76,7 @@ impl<'a> Scene<'a> {
             Field::TargetKind => text(target.map(|target| target.kind().name())),
             Field::TargetId => id(target.map(|target| &target.id), meter)?,
             Field::TargetName => text(target.and_then(name_of)),
-            Field::TargetSlug => text(target.and_then(|target| target.key.as_deref())),
+            Field::TargetSlug => text(target.and_then(Target::unique_name)),
             Field::EventAction => text(event.map(|event| &*event.action)),
             Field::EventApp => text(event.map(|event| &*event.app)),
             Field::EventClientIp => text(event.and_then(|event| event.client_ip.as_deref())),
@@ -134,7 +134,7 @@ fn name_of(target: &Target) -> Option<&str> {
         TargetDetail::Entitlement(entitlement) => Some(&*entitlement.name),
         _ => None,
     };
-    target.name.as_deref().or(own).or(target.key.as_deref())
+    target.name.as_deref().or(own).or_else(|| target.unique_name())
 }
 
 /// Text; the empty one stands for none.

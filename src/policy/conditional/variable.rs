@@ -250,11 +250,9 @@ impl Reference {
             Source::UserGroups => Some(Raw::Groups(scene.groups())),
             Source::UserAttributes if input.person.anonymous => None,
             Source::UserAttributes => dig(scene.attributes(), &self.path, false),
-            Source::ApplicationSlug => {
-                application(input).and_then(|target| target.key.as_deref().map(Raw::Text))
-            }
+            Source::ApplicationSlug => application(input).and_then(Target::unique_name).map(Raw::Text),
             Source::ApplicationName => application(input)
-                .and_then(|target| target.name.as_deref().or(target.key.as_deref()).and_then(filled)),
+                .and_then(|target| target.name.as_deref().or_else(|| target.unique_name()).and_then(filled)),
             Source::ApplicationGroup => application(input).and_then(|target| match &target.detail {
                 TargetDetail::Application(Some(detail)) => filled(&detail.group),
                 _ => None,
@@ -271,7 +269,9 @@ impl Reference {
             Source::City(field) => free(scene.city().and_then(|city| city.get(field))),
             Source::Network(field) => free(scene.network().and_then(|network| network.get(field))),
             Source::FlowSlug => free(values.get(self.variable.key)).or_else(|| match input.target {
-                Some(Target { detail: TargetDetail::Flow(_), key, .. }) => key.as_deref().map(Raw::Text),
+                Some(flow @ Target { detail: TargetDetail::Flow(_), .. }) => {
+                    flow.unique_name().map(Raw::Text)
+                }
                 Some(Target { detail: TargetDetail::FlowStageBinding(detail), .. }) => filled(&detail.flow),
                 _ => None,
             }),
@@ -312,7 +312,7 @@ impl Reference {
             Source::EventContext => event.and_then(|event| dig(&event.context, &self.path, false)),
             Source::DeviceName => match input.target {
                 Some(device) if is_device(input) => {
-                    device.name.as_deref().or(device.key.as_deref()).and_then(filled)
+                    device.name.as_deref().or_else(|| device.unique_name()).and_then(filled)
                 }
                 _ => free(values.get("device").and_then(|device| device.get("name"))),
             },

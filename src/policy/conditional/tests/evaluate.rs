@@ -224,6 +224,17 @@ fn variables_are_found_where_the_table_says() {
     equal(&setting, "application.group", json!("Tools"));
     missing(&setting, "application.meta_publisher");
 
+    // A slug that is the id is kept once.
+    let only_an_id = |mut target: Target, id: &str| {
+        (target.id, target.key) = (Id::new(id), None);
+        Some(target)
+    };
+    setting.target = only_an_id(application(), "wiki");
+    equal(&setting, "application.slug", json!("wiki"));
+    equal(&setting, "application.name", json!("wiki"));
+    setting.target = only_an_id(flow(), "welcome");
+    equal(&setting, "flow.slug", json!("welcome"));
+
     setting.target = Some(flow());
     equal(&setting, "flow.slug", json!("welcome"));
     equal(&setting, "flow.designation", json!("enrollment"));
