@@ -1,4 +1,5 @@
-//! The gRPC doors agree: a question alone, in a batch and in a stream gets the answer that the core gives.
+//! The doors agree: a question alone, in a batch and in a stream, by Envoy, by another gateway and over AuthZEN gets the
+//! answer that the core gives.
 
 #[cfg(test)]
 #[path = "support"]
@@ -12,8 +13,16 @@ mod support {
 mod tests {
     use crate::support::generate::{any_question, any_world};
     use crate::support::make::{NOW, dummy, question, resource, target};
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::ConnectInfo;
     use bindery::api::ask;
+    use bindery::api::authzen::{self, AuthzenSettings};
     use bindery::api::decision::DecisionApi;
+    use bindery::api::ext_authz::ExtAuthz;
+    use bindery::api::forward_auth::{self, Caller};
+    use bindery::api::gateway::Gateway;
+    use bindery::api::gateway::settings::Rules;
     use bindery::evaluators::Evaluators;
     use bindery::model::Timestamp;
     use bindery::proto::v1;
@@ -22,14 +31,20 @@ mod tests {
     use bindery::proto::v1::target_ref::Target as T;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::{Update, apply};
+    use envoy_types::ext_authz::v3::pb::{Address, CheckRequest};
+    use envoy_types::pb::envoy::config::core::v3::{self as core, SocketAddress};
+    use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
+    use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request as Asked};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    use serde_json::{Value as Json, json};
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use tokio_stream::StreamExt as _;
     use tonic::transport::Channel;
+    use tower::ServiceExt as _;
 
     /// The service on a free port of this machine, and a connection to it.
     async fn serve(store: Arc<Store>) -> Channel {
@@ -158,6 +173,162 @@ mod tests {
             failed += core.iter().filter(|answer| answer.is_err()).count();
         }
         assert!(answered > 500 && failed > 50, "{answered} answers and {failed} errors are too few of one");
+    }
+
+    /// The text form of a target.
+    fn text(target: &v1::TargetRef) -> Option<String> {
+        Some(match target.target.as_ref()? {
+            T::Application(name) => format!("application/{name}"),
+            T::Source(name) => format!("source/{name}"),
+            T::Flow(name) => format!("flow/{name}"),
+            T::FlowStageBinding(id) => format!("flow_stage_binding/{id}"),
+            T::Device(name) => format!("device/{name}"),
+            T::DeviceAccessGroup(name) => format!("device_access_group/{name}"),
+            T::NotificationRule(name) => format!("notification_rule/{name}"),
+            T::RacEndpoint(endpoint) if endpoint.application.is_empty() => {
+                format!("rac_endpoint/{}", endpoint.id)
+            }
+            T::Entitlement(it) if it.id.is_empty() => format!("entitlement/{}/{}", it.application, it.name),
+            T::Entitlement(it) => format!("entitlement/{}", it.id),
+            T::RacEndpoint(_) => return None,
+        })
+    }
+
+    /// What a door says: let in, kept out, or not decided.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Said {
+        Yes,
+        No,
+        Nothing,
+    }
+
+    fn gateway(store: &Arc<Store>) -> Arc<Gateway> {
+        let settings = "trusted_peers = ['unix']\n[identity.headers]\ntrusted_peers = ['10.0.0.1']";
+        let rules = Rules::new(&toml::from_str(settings).unwrap()).unwrap();
+        Arc::new(Gateway::new(DecisionApi::new(Arc::clone(store), Arc::default()), rules))
+    }
+
+    async fn by_envoy(gateway: &Arc<Gateway>, target: &str, username: &str) -> Said {
+        let socket = SocketAddress { address: "10.0.0.1".into(), ..Default::default() };
+        let address = Some(core::Address { address: Some(Address::SocketAddress(socket)) });
+        let headers = [(":path", "/"), ("x-authentik-username", username)];
+        let http = HttpRequest {
+            method: "GET".into(),
+            host: "app.example.com".into(),
+            path: "/".into(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..Default::default()
+        };
+        let context = AttributeContext {
+            source: Some(Peer { address, ..Default::default() }),
+            request: Some(Asked { http: Some(http), ..Default::default() }),
+            context_extensions: [("bindery.target".to_owned(), target.to_owned())].into(),
+            ..Default::default()
+        };
+        let asked = CheckRequest { attributes: Some(context) };
+        match ExtAuthz::new(Arc::clone(gateway)).answer(asked).await {
+            Err(_) => Said::Nothing,
+            Ok(answer) if answer.status.as_ref().unwrap().code == 0 => Said::Yes,
+            Ok(_) => Said::No,
+        }
+    }
+
+    async fn over_http(router: Router, request: http::request::Builder, body: String) -> (u16, String) {
+        let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(ConnectInfo(Caller { address: None }));
+        let answer = router.oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn by_forwarding(gateway: &Arc<Gateway>, target: &str, username: &str) -> Said {
+        let target: String = form_urlencoded::byte_serialize(target.as_bytes()).collect();
+        let request = http::Request::get(format!("/forward-auth/caddy?target={target}"))
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", "app.example.com")
+            .header("x-forwarded-uri", "/")
+            .header("x-forwarded-for", "10.0.0.1")
+            .header("x-authentik-username", username);
+        match over_http(forward_auth::router(Arc::clone(gateway)), request, String::new()).await.0 {
+            200 => Said::Yes,
+            403 => Said::No,
+            _ => Said::Nothing,
+        }
+    }
+
+    async fn by_authzen(store: &Arc<Store>, target: &str, username: &str) -> Said {
+        let (kind, name) = target.split_once('/').unwrap();
+        let body = json!({
+            "subject": {"type": "user", "id": username},
+            "action": {"name": "access"},
+            "resource": {"type": kind, "id": name},
+        });
+        let api = DecisionApi::new(Arc::clone(store), Arc::default());
+        let request = http::Request::post("/access/v1/evaluation").header("content-type", "application/json");
+        let router = authzen::router(api, AuthzenSettings::default());
+        let (status, answer) = over_http(router, request, body.to_string()).await;
+        let answer: Json = serde_json::from_str(&answer).unwrap();
+        match (status, &answer["decision"], &answer["context"]["error"]) {
+            (200, Json::Bool(true), _) => Said::Yes,
+            (200, Json::Bool(false), Json::Null) => Said::No,
+            _ => Said::Nothing,
+        }
+    }
+
+    #[tokio::test]
+    async fn gateways_and_programs_get_the_answer_of_the_core() {
+        let (mut yes, mut no, mut nothing) = (0, 0, 0);
+        for seed in 20..28 {
+            let (store, requests) = example(seed, 60);
+            let gateway = gateway(&store);
+            for request in requests {
+                let Some(target) = request.target.as_ref().and_then(text) else { continue };
+                let subject = request.subject.unwrap_or_default();
+                let username = subject.username;
+                if username.is_empty() || !username.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    continue;
+                }
+                let inactive = store.load().user_named(&username).is_some_and(|user| !user.is_active);
+                let subject = v1::Subject { username: username.clone(), ..Default::default() };
+                let plain =
+                    v1::CheckRequest { target: request.target, subject: Some(subject), ..Default::default() };
+                // A gateway tells of the request, too, and policies may look at it.
+                let http = v1::HttpRequest {
+                    method: "GET".into(),
+                    host: "app.example.com".into(),
+                    path: "/".into(),
+                    ..Default::default()
+                };
+                let context =
+                    v1::Context { client_ip: "10.0.0.1".into(), http: Some(http), ..Default::default() };
+                let told = v1::CheckRequest { context: Some(context), ..plain.clone() };
+                let core =
+                    async |asked| match ask::check(&store, &Evaluators::default(), asked, ask::now()).await {
+                        Err(_) => Said::Nothing,
+                        // The front doors keep those out before anything is asked.
+                        Ok(_) if inactive => Said::No,
+                        Ok(answer) if answer.decision() == v1::Decision::Allow => Said::Yes,
+                        Ok(_) => Said::No,
+                    };
+                let (core, told) = (core(plain).await, core(told).await);
+                let envoy = by_envoy(&gateway, &target, &username).await;
+                let forwarding = by_forwarding(&gateway, &target, &username).await;
+                let authzen = by_authzen(&store, &target, &username).await;
+                // Whoever is inactive is kept out also where there is nothing to decide.
+                let is_same = envoy == told && forwarding == told && authzen == core;
+                let said =
+                    format!("{target} {username}: {core:?} {told:?} {envoy:?} {forwarding:?} {authzen:?}");
+                assert!(is_same || (inactive && core == Said::Nothing), "{said}");
+                match core {
+                    Said::Yes => yes += 1,
+                    Said::No => no += 1,
+                    Said::Nothing => nothing += 1,
+                }
+            }
+        }
+        assert!(yes > 30 && no > 30 && nothing > 5, "{yes}, {no} and {nothing} are too few of one");
     }
 
     /// All answers of a batch stand on one revision, whatever the writer does meanwhile.
