@@ -10,5 +10,6 @@ pub mod ext_authz;
 pub mod flow;
 pub mod forward_auth;
 pub mod gateway;
+mod ids;
 pub mod list;
 mod status;

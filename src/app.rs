@@ -199,7 +199,7 @@ pub async fn run(
         };
         let gateway = |rules: Option<Rules>| {
             let rules = rules.map_or_else(|| Rules::new(&GatewaySettings::default()), Ok)?;
-            Gateway::new(api.clone(), rules).map(Arc::new)
+            Ok::<_, String>(Arc::new(Gateway::new(api.clone(), rules)))
         };
         routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());
         let over_http = forward_auth::router(gateway(doors.forward_auth)?);

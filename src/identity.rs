@@ -1,10 +1,10 @@
-//! Who is asking, as far as the gateway may vouch for it: claims that the gateway has verified, a JSON web token, a client
-//! certificate, headers of a gateway that is trusted.
+//! Who is asking, as far as the gateway may vouch for it: claims that the gateway has verified, a JSON web token, a
+//! client certificate, headers of a gateway that is trusted.
 //!
-//! Nothing is trusted unless the settings say so. Every source that is set up and has evidence is looked at, in the order
-//! of trust. The first one says who it is; evidence that is bad is a refusal and never replaced by weaker evidence. Two
-//! sources that name different people are a refusal as well: one of them is old, stolen or not about the user at all, and
-//! nobody can tell here which.
+//! Nothing is trusted unless the settings say so. Every source that is set up and has evidence is looked at, in the
+//! order of trust. The first one says who it is; evidence that is bad is a refusal and never replaced by weaker
+//! evidence. Two sources that name different people are a refusal as well: one of them is old, stolen or not about
+//! the user at all, and nobody can tell here which.
 //!
 //! Must not know: which gateway asks and over which protocol, the directory, what the identity is used for.
 
@@ -164,13 +164,14 @@ impl Identifier {
         }
     }
 
-    /// Reads the files of keys ([`Settings::key_files`]) anew. What came of each: what is in use now in words, or why the former keys stay.
+    /// Reads the files of keys ([`Settings::key_files`]) anew. What came of each: what is in use now in words, or why
+    /// the former keys stay.
     pub fn reload(&self) -> Vec<Result<String, String>> {
         self.jwt.iter().filter_map(Jwt::reload).collect()
     }
 
-    /// Who is asking, by this evidence, at this moment. Waits only for keys that have to be fetched, and no longer than
-    /// the settings say.
+    /// Who is asking, by this evidence, at this moment. Waits only for keys that have to be fetched, and no longer
+    /// than the settings say.
     pub async fn identify(&self, evidence: &Evidence<'_>, now: Timestamp) -> Identified {
         let mut found = Found::default();
         if let Some(metadata) = &self.metadata {

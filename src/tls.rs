@@ -71,8 +71,8 @@ pub fn parse_url(url: &str, example: &str) -> Result<http::Uri, String> {
 }
 
 impl Client {
-    /// For the server of this URL. Servers are trusted that the system trusts, or whose certificates lead to one in the
-    /// file `authorities` (PEM).
+    /// For the server of this URL. Servers are trusted that the system trusts, or whose certificates lead to one in
+    /// the file `authorities` (PEM).
     ///
     /// # Errors
     /// When there is nobody to trust.

@@ -205,6 +205,8 @@ mod tests {
         let store = slow(3_000, "0s");
         let door =
             door(&store, settings("max_candidates = 3000\nmax_page_size = 3000\npage_time_ms = 60000"));
+        // The order is made beforehand, since that leaves all the time to others.
+        ask(&door, RESOURCES, &resources("ada", "application")).await;
         let (turns, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let other = {
             let (turns, over) = (Arc::clone(&turns), Arc::clone(&over));

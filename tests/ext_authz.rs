@@ -69,7 +69,7 @@ template = '{last}'
         }
         let api = DecisionApi::new(store, Arc::new(Evaluators::default()));
         let rules = Rules::new(&toml::from_str(settings).unwrap()).unwrap();
-        Arc::new(Gateway::new(api, rules).unwrap())
+        Arc::new(Gateway::new(api, rules))
     }
 
     /// A request of Envoy.
@@ -209,8 +209,17 @@ template = '{last}'
         assert_eq!(fact(&response, "target"), "application/wiki");
         assert_eq!(fact(&response, "route"), "wiki.example.com/");
         assert_eq!((fact(&response, "revision"), fact(&response, "stale")), ("1".into(), "false".into()));
-        assert_eq!(fact(&response, "decision_id").len(), 28);
+        assert_eq!(fact(&response, "decision_id").len(), 32);
         assert!(!format!("{response:?}").contains("root"));
+    }
+
+    #[test]
+    fn values_that_were_joined_are_no_evidence() {
+        let gateway = gateway(SETTINGS, BUNDLE);
+        let asked = ask("wiki.example.com/").from("10.0.0.1").with("x-authentik-username", "ada,bob");
+        assert_eq!(stopped(&gateway, asked).0, "header_ambiguous");
+        let twice = ask("wiki.example.com/").by("ada").with("x-authentik-username", "bob");
+        assert_eq!(stopped(&gateway, Ask { raw: true, ..twice }).0, "header_ambiguous");
     }
 
     #[test]

@@ -320,6 +320,21 @@ mod tests {
         assert_eq!(found(&store, "a.example", "/x", "GET").unwrap().0, "b");
         assert_eq!(found(&store, "a.example", "/x", "POST").unwrap().0, "a");
         agree(&store, &[("a.example", "/x", "GET"), ("a.example", "/x", "POST")]);
+        // One that covers the same as before keeps its place, whatever else is different.
+        let way = |slug: &str, anonymous| {
+            let to_slug = T::Application(slug.into());
+            let route = v1::Route { anonymous, ..to(to_slug, "b", "a.example", "/x", &["PUT", "GET"]) };
+            add(vec![application("", "other"), resource(R::Route(route))])
+        };
+        assert!(
+            refused(&store, way("gone", true))[0].starts_with("route `b`: target: there is no application")
+        );
+        apply(&store, way("other", true)).unwrap();
+        assert_eq!(found(&store, "a.example", "/x", "GET"), Some(("b".into(), "other".into())));
+        assert!(store.load().route("a.example", "/x", "GET").unwrap().anonymous);
+        assert_eq!(refused(&store, delta(vec![], &[(APPLICATION, "other")])).len(), 1);
+        apply(&store, way("app", false)).unwrap();
+        apply(&store, delta(vec![], &[(APPLICATION, "other")])).unwrap();
         let before = store.load();
         let same = route("app", "b", "a.EXAMPLE", "/x/", &["GET", "PUT", "GET"]);
         let applied = apply(&store, add(vec![same])).unwrap();

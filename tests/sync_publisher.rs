@@ -154,6 +154,10 @@ mod tests {
             {"user": {"username": "ada", "is_active": true, "attributes": attributes}},
             {"group": {"name": "staff", "attributes": {}}},
             {"reputation_score": {"id": "r", "identifier": "ada", "ip": "203.0.113.9", "score": -4}},
+            {"route": {
+                "id": "way", "host": "WIKI.example.com", "pathPrefix": "/x/", "methods": ["PUT", "GET"],
+                "target": {"application": "wiki"}, "anonymous": false,
+            }},
         ])
     }
 
@@ -171,7 +175,7 @@ mod tests {
             });
         };
         in_force(1);
-        assert_eq!(server.status().1["resources"].as_object().unwrap().len(), 15);
+        assert_eq!(server.status().1["resources"].as_object().unwrap().len(), 16);
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         for revision in 2..6 {
@@ -183,10 +187,12 @@ mod tests {
                 .collect();
             for (number, resource) in resources.iter_mut().enumerate() {
                 // The example wants to know them by their ids.
-                if let Some(binding) = resource.get_mut("policy_binding")
-                    && binding.get("id").is_none()
-                {
-                    binding["id"] = json!(format!("binding-{number}"));
+                for kind in ["policy_binding", "route"] {
+                    if let Some(it) = resource.get_mut(kind)
+                        && it.get("id").is_none()
+                    {
+                        it["id"] = json!(format!("{kind}-number-{number}"));
+                    }
                 }
             }
             publisher.write(&json!({ "resources": resources }));

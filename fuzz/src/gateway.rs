@@ -53,7 +53,7 @@ fn doors() -> &'static [ExtAuthz; 2] {
             let identity = Identity { headers: Some(headers), ..Default::default() };
             let rules = Rules::new(&GatewaySettings { on_error, identity, ..Default::default() }).unwrap();
             let api = DecisionApi::new(Arc::clone(&store), Arc::new(Default::default()));
-            ExtAuthz::new(Arc::new(Gateway::new(api, rules).unwrap()))
+            ExtAuthz::new(Arc::new(Gateway::new(api, rules)))
         })
     })
 }

@@ -14,6 +14,7 @@ mod settings;
 pub use settings::{AuthzenSettings, MAX_ACTIONS, MAX_CANDIDATES, MAX_PAGE, MAX_PAGE_MS, MAX_TYPES};
 
 use super::decision::DecisionApi;
+use super::ids::Ids;
 use super::list::Lists;
 use crate::model::Value;
 use axum::Router;
@@ -23,7 +24,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodRouter, get, post};
 use http_body_util::LengthLimitError;
-use reply::{Ids, Refusal, response};
+use reply::{Refusal, response};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;

@@ -46,9 +46,7 @@ impl ExtAuthz {
             Ok(asked) => asked,
             Err(failure) => {
                 let asked = Asked::default();
-                let mut facts = self.gateway.refuse(&asked, Why::Undecided).facts;
-                facts.why = Why::Undecided;
-                return self.fail(&asked, facts, failure);
+                return self.fail(&asked, self.gateway.facts(Why::Undecided), failure);
             }
         };
         let Judgement { facts, verdict } = self.gateway.judge(&asked).await;

@@ -15,6 +15,7 @@ pub mod sign_in;
 use super::ask::{Failure, decide_on, now};
 use super::convert::MAX_BODY;
 use super::decision::DecisionApi;
+use super::ids::Ids;
 use crate::decision::Member;
 use crate::identity::{Evidence, Identified, Identity};
 use crate::model::{Context, GroupRef, HttpRequest, Question, Scope, Subject, TargetRef, Timestamp, Value};
@@ -28,7 +29,6 @@ use reason::Why;
 use settings::Rules;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often a request is looked up anew while what it is about is fetched.
 const MAX_FETCHES: usize = 3;
@@ -89,14 +89,20 @@ pub struct Judgement {
 pub struct Gateway {
     api: DecisionApi,
     rules: Rules,
-    /// What tells the ids of this process from those of others, and how many there were.
-    run: u64,
-    count: AtomicU64,
+    ids: Ids,
 }
 
 /// A request that was read.
 struct Read<'a> {
     http: Option<(&'a AskedHttp, Host, String)>,
+}
+
+/// The target's answer.
+enum Decided {
+    /// With the headers to set.
+    Allowed(Vec<(String, String)>),
+    /// With what policies said.
+    Denied(Vec<String>),
 }
 
 /// A request on its way to an answer that is none of the target's.
@@ -113,16 +119,8 @@ impl From<Failure> for Halt {
 
 impl Gateway {
     /// Judges by these rules.
-    ///
-    /// # Errors
-    /// When the system has no random numbers.
-    pub fn new(api: DecisionApi, rules: Rules) -> Result<Self, String> {
-        use ring::rand::SecureRandom as _;
-        let mut run = [0; 8];
-        ring::rand::SystemRandom::new()
-            .fill(&mut run)
-            .map_err(|_| "the system has no random numbers".to_owned())?;
-        Ok(Self { api, rules, run: u64::from_ne_bytes(run), count: AtomicU64::new(0) })
+    pub fn new(api: DecisionApi, rules: Rules) -> Self {
+        Self { api, rules, ids: Ids::default() }
     }
 
     /// The rules.
@@ -132,42 +130,35 @@ impl Gateway {
 
     /// What a gateway is to do with a request.
     pub async fn judge(&self, asked: &Asked) -> Judgement {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let mut facts = Facts {
-            decision_id: format!("{:016x}{number:012x}", self.run),
-            why: Why::Undecided,
-            target: String::new(),
-            route: String::new(),
-            revision: 0,
-            stale: false,
-            valid_until: None,
-        };
+        let mut facts = self.facts(Why::Undecided);
         match self.decide(asked, &mut facts).await {
-            Ok((set, messages)) if facts.why == Why::Allowed => {
-                drop(messages);
+            Ok(Decided::Allowed(set)) => {
+                facts.why = Why::Allowed;
                 let remove =
                     asked.http.as_ref().map(|http| self.rules.protected.removals(&http.headers, &set));
                 Judgement { facts, verdict: Verdict::Pass { set, remove: remove.unwrap_or_default() } }
             }
-            Ok((_, messages)) => self.stop(asked, facts, None, &messages),
+            Ok(Decided::Denied(messages)) => {
+                facts.why = Why::Denied;
+                self.stop(asked, facts, None, &messages)
+            }
             Err(Halt::Why(why, location)) => {
                 facts.why = why;
                 self.stop(asked, facts, location, &[])
             }
-            Err(Halt::Failed(failure)) => {
-                facts.why = Why::Undecided;
-                Judgement { facts, verdict: Verdict::Fail(failure) }
-            }
+            Err(Halt::Failed(failure)) => Judgement { facts, verdict: Verdict::Fail(failure) },
         }
     }
 
     /// Judges a request that this door does not take from this gateway.
     pub(super) fn refuse(&self, asked: &Asked, why: Why) -> Judgement {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let decision_id = format!("{:016x}{number:012x}", self.run);
-        let (target, route) = (String::new(), String::new());
-        let facts = Facts { decision_id, why, target, route, revision: 0, stale: false, valid_until: None };
-        self.stop(asked, facts, None, &[])
+        self.stop(asked, self.facts(why), None, &[])
+    }
+
+    /// What is known before anything was looked at.
+    pub(super) fn facts(&self, why: Why) -> Facts {
+        let (target, route, valid_until) = (String::new(), String::new(), None);
+        Facts { decision_id: self.ids.next(), why, target, route, revision: 0, stale: false, valid_until }
     }
 
     /// The page for a request that could not be decided.
@@ -175,15 +166,11 @@ impl Gateway {
         self.page(asked, facts, &[])
     }
 
-    /// Headers to set and messages; `facts` says how it ended.
-    async fn decide(
-        &self,
-        asked: &Asked,
-        facts: &mut Facts,
-    ) -> Result<(Vec<(String, String)>, Vec<String>), Halt> {
+    /// Decides, and notes in `facts` what is known on the way.
+    async fn decide(&self, asked: &Asked, facts: &mut Facts) -> Result<Decided, Halt> {
         let read = self.read(asked)?;
         let now = now();
-        let headers = asked.http.iter().flat_map(|http| http.headers.iter()).collect();
+        let headers = asked.http.as_ref().map(|http| http.headers.as_evidence()).unwrap_or_default();
         let evidence = Evidence {
             headers: &headers,
             claims: asked.claims.as_ref(),
@@ -231,11 +218,10 @@ impl Gateway {
         facts.stale = response.stale;
         facts.valid_until = earliest(&response, identity.as_deref());
         match response.decision() {
-            v1::Decision::Allow => facts.why = Why::Allowed,
-            _ if is_anonymous => return Err(to_sign_in(Why::NotSignedIn)),
-            _ => facts.why = Why::Denied,
+            v1::Decision::Allow => Ok(Decided::Allowed(set)),
+            _ if is_anonymous => Err(to_sign_in(Why::NotSignedIn)),
+            _ => Ok(Decided::Denied(response.messages)),
         }
-        Ok((set, response.messages))
     }
 
     /// Host and path of a request in their normal forms.

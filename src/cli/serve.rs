@@ -268,8 +268,8 @@ async fn listen(
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
-            let (identifier, watch) = app::identity::open(&settings.identity, now())
-                .map_err(|what| format!("{door}.identity.{what}"))?;
+            let (identifier, watch) =
+                app::identity::open(&settings.identity, now()).map_err(|what| format!("{door}.{what}"))?;
             watching.extend(watch);
             let rules = Rules::with_identifier(settings, identifier);
             rules.map(Some).map_err(|what| format!("{door}.{what}"))

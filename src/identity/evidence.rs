@@ -12,8 +12,8 @@ use std::net::IpAddr;
 pub struct Evidence<'a> {
     /// The request's headers.
     pub headers: &'a Headers<'a>,
-    /// What the gateway's own verification of tokens left behind: a mapping from a name in its configuration to the claims
-    /// of a token. Only what the gateway itself says; never what a client can set.
+    /// What the gateway's own verification of tokens left behind: a mapping from a name in its configuration to the
+    /// claims of a token. Only what the gateway itself says; never what a client can set.
     pub claims: Option<&'a Json>,
     /// Who has sent the headers: the gateway that asks over HTTP, or the peer that the gateway names.
     pub peer: Peer,
@@ -55,7 +55,8 @@ impl<'a> Headers<'a> {
         Self { all: Vec::new(), joined: false }
     }
 
-    /// Tells that whoever hands them over joins several headers of one name by commas, so that one value may be several.
+    /// Tells that whoever hands them over joins several headers of one name by commas, so that one value may be
+    /// several.
     pub fn mark_joined(&mut self) {
         self.joined = true;
     }

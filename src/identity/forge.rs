@@ -1,5 +1,5 @@
-//! Tokens as attackers make them, each with what is wrong with it, and the keys to make right ones: for tests, and for
-//! trying out a server.
+//! Tokens as attackers make them, each with what is wrong with it, and the keys to make right ones: for tests, and
+//! for trying out a server.
 //!
 //! Must not know: who is attacked.
 

@@ -1,5 +1,5 @@
-//! JSON as it must be where one part of a system could read it otherwise than another: no name twice in a mapping, not
-//! nested without end.
+//! JSON as it must be where one part of a system could read it otherwise than another: no name twice in a mapping,
+//! not nested without end.
 //!
 //! Must not know: what it says.
 

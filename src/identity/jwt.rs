@@ -132,7 +132,8 @@ impl Jwt {
         Ok(Some(identity))
     }
 
-    /// Keys with one that fits the token; a key that is not known may be new, so they are fetched anew if that may be.
+    /// Keys with one that fits the token; a key that is not known may be new, so they are fetched anew if that may
+    /// be.
     async fn with_key(&self, keys: Arc<KeySet>, head: &Head, now: Timestamp) -> Result<Arc<KeySet>, Trouble> {
         if keys.fitting(head).next().is_some() {
             return Ok(keys);
@@ -229,8 +230,8 @@ fn verify(token: &str, head: &Head, keys: &KeySet) -> Result<Object, Trouble> {
     Err(unsigned())
 }
 
-/// The claims, if the token is signed with this key. What they say is checked elsewhere: here it is not known what time it
-/// is.
+/// The claims, if the token is signed with this key. What they say is checked elsewhere: here it is not known what
+/// time it is.
 fn read_signed(token: &str, head: &Head, key: &Key) -> Result<Object, Trouble> {
     let mut rules = jsonwebtoken::Validation::new(verifier::name(head.algorithm));
     rules.required_spec_claims.clear();

@@ -30,8 +30,8 @@ impl Settings {
     }
 }
 
-/// Which claims say what. A claim inside another one is written with a dot, as in `realm_access.roles`; a dot that is part
-/// of a name as `\.`. An empty text: no claim says it.
+/// Which claims say what. A claim inside another one is written with a dot, as in `realm_access.roles`; a dot that is
+/// part of a name as `\.`. An empty text: no claim says it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimSettings {
@@ -224,8 +224,9 @@ pub struct CertificateSettings {
     pub dns_suffixes: Vec<String>,
     /// What the name becomes: `username` or `user_id`. Default: `username`.
     pub subject: SubjectField,
-    /// How it is made: a text with `{id}` (the whole name); of a SPIFFE id also `{trust_domain}`, `{path}` (without the
-    /// first slash) and `{last}` (the last part of it); of a DNS name `{first}` (up to the first dot). Default: `{id}`.
+    /// How it is made: a text with `{id}` (the whole name); of a SPIFFE id also `{trust_domain}`, `{path}` (without
+    /// the first slash) and `{last}` (the last part of it); of a DNS name `{first}` (up to the first dot). Default:
+    /// `{id}`.
     pub template: String,
     /// Names of certificates that are let in by themselves, and what each becomes. Default: none.
     pub map: BTreeMap<String, String>,
@@ -249,8 +250,8 @@ impl Default for CertificateSettings {
 pub struct HeaderSettings {
     /// Whose headers count: networks, or `unix` for everybody at a unix socket. From others they are ignored.
     pub trusted_peers: Vec<String>,
-    /// What the names of the headers begin with: `username`, `groups`, `entitlements`, `email`, `name` and `uid` follow.
-    /// Default: `x-authentik-`.
+    /// What the names of the headers begin with: `username`, `groups`, `entitlements`, `email`, `name` and `uid`
+    /// follow. Default: `x-authentik-`.
     pub prefix: String,
     /// Whether `uid` is the user's id in the directory, rather than an attribute. Default: false.
     pub uid_identifies: bool,

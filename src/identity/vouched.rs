@@ -1,5 +1,5 @@
-//! Headers in which a trusted gateway says who it is, as authentik's proxy writes them. From everybody else they count for
-//! nothing, not even as bad evidence: clients may send what they like.
+//! Headers in which a trusted gateway says who it is, as authentik's proxy writes them. From everybody else they
+//! count for nothing, not even as bad evidence: clients may send what they like.
 //!
 //! Must not know: how it is told who the peer is.
 

@@ -7,6 +7,7 @@ use super::{Id, TargetRef};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 /// The longest host, in bytes.
 const MAX_HOST: usize = 253;
@@ -41,6 +42,11 @@ pub struct Route {
 impl Route {
     /// The longest id that a route without one of its own gets.
     pub const MAX_ID: usize = MAX_HOST + MAX_PREFIX + MAX_METHODS * (MAX_METHOD + 1);
+
+    /// Whether just the same requests fit both.
+    pub fn covers_the_same(&self, other: &Self) -> bool {
+        (&self.host, &self.path_prefix, &self.methods) == (&other.host, &other.path_prefix, &other.methods)
+    }
 
     /// What stands in for a missing id: `grafana.example.com/api#GET,HEAD`.
     pub fn natural_id(host: &RouteHost, path_prefix: &PathPrefix, methods: &Methods) -> String {
@@ -210,7 +216,7 @@ impl PathPrefix {
     }
 
     /// Its segments without escapes; none for `/`.
-    pub fn segments(&self) -> impl Iterator<Item = Box<[u8]>> {
+    pub fn segments(&self) -> impl Iterator<Item = Arc<[u8]>> {
         let rest = self.0.strip_prefix('/').filter(|rest| !rest.is_empty());
         rest.into_iter().flat_map(|rest| rest.split('/')).map(|segment| percent_decode_str(segment).collect())
     }
@@ -415,7 +421,7 @@ mod tests {
             assert_eq!(PathPrefix::parse(form).unwrap(), prefix);
         }
         let segments: Vec<_> = PathPrefix::parse("/%C3%A4/100%25").unwrap().segments().collect();
-        assert_eq!(segments, [Box::from("ä".as_bytes()), Box::from(&b"100%"[..])]);
+        assert_eq!(segments, [Arc::from("ä".as_bytes()), Arc::from(&b"100%"[..])]);
         assert!(PathPrefix::parse(&"/a".repeat(64)).is_ok());
         assert!(PathPrefix::parse(&format!("/{}", "a".repeat(2_047))).is_ok());
     }

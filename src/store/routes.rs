@@ -60,9 +60,9 @@ pub(super) struct RouteTable {
     entries: Slots<Arc<RouteEntry>>,
     ids: NameIndex,
     any: Arc<PathNode>,
-    names: Map<Box<str>, Arc<PathNode>>,
+    names: Map<Arc<str>, Arc<PathNode>>,
     addresses: Map<Ipv6Addr, Arc<PathNode>>,
-    below: Map<Box<str>, Arc<PathNode>>,
+    below: Map<Arc<str>, Arc<PathNode>>,
 }
 
 /// What is known of paths that begin with the same segments.
@@ -70,9 +70,9 @@ pub(super) struct RouteTable {
 struct PathNode {
     /// The route without methods.
     every: Option<u32>,
-    by_method: OrdMap<Box<str>, u32>,
+    by_method: OrdMap<Arc<str>, u32>,
     /// By their next segment, without escapes.
-    children: Map<Box<[u8]>, Arc<PathNode>>,
+    children: Map<Arc<[u8]>, Arc<PathNode>>,
 }
 
 impl PathNode {
@@ -133,7 +133,7 @@ impl PathNode {
     /// may call itself for each.
     fn change(
         node: &mut Arc<Self>,
-        segments: &mut dyn Iterator<Item = Box<[u8]>>,
+        segments: &mut dyn Iterator<Item = Arc<[u8]>>,
         change: &mut dyn FnMut(&mut Self),
     ) {
         let node = Arc::make_mut(node);
@@ -200,11 +200,9 @@ impl RouteTable {
         Ok(slot)
     }
 
-    /// Notes what the reference of a route leads to now.
-    pub(super) fn lead(&mut self, slot: u32, target: Option<TargetKey>) {
-        if let Some(entry) = self.entries.get_mut(slot) {
-            *entry = Arc::new(RouteEntry { route: Arc::clone(&entry.route), target });
-        }
+    /// Puts a route into the slot of one that covers the same and has the same id.
+    pub(super) fn replace(&mut self, slot: u32, entry: RouteEntry) {
+        self.entries.set(slot, Arc::new(entry));
     }
 
     /// Removes a route. Gives its slot and what was there.

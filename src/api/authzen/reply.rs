@@ -4,14 +4,13 @@
 
 use super::settings::AuthzenSettings;
 use crate::api::ask::Failure;
+use crate::api::ids::Ids;
 use crate::api::status::{http, reason};
 use crate::proto::v1;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,26 +80,6 @@ impl Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-/// Numbers decisions, so that a caller's log and ours can speak of the same one.
-#[derive(Debug)]
-pub(super) struct Ids {
-    process: u64,
-    count: AtomicU64,
-}
-
-impl Default for Ids {
-    fn default() -> Self {
-        Self { process: RandomState::new().hash_one(std::process::id()), count: AtomicU64::new(0) }
-    }
-}
-
-impl Ids {
-    /// The next one; unlike those of other processes.
-    pub(super) fn next(&self) -> String {
-        format!("{:016x}{:016x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -103,6 +103,7 @@ fn read_http(http: HttpRequest) -> Result<AskedHttp, Failure> {
             return Err(Failure::argument("attributes.request.http.headers", text));
         }
         _ => {
+            headers.mark_joined();
             for (name, value) in http.headers {
                 headers.push(name, value.into_bytes());
             }

@@ -13,13 +13,17 @@ pub const MAX_HEADER_BYTES: usize = 256 << 10;
 
 /// Headers of a request in the order in which they came, several of one name each for itself.
 #[derive(Clone, Default)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+pub struct Headers {
+    all: Vec<(String, Vec<u8>)>,
+    /// Whether several of one name were joined to one before they came here.
+    are_joined: bool,
+}
 
 impl Headers {
     /// One more. Names are kept in lower case.
     pub fn push(&mut self, mut name: String, value: Vec<u8>) {
         name.make_ascii_lowercase();
-        self.0.push((name, value));
+        self.all.push((name, value));
     }
 
     /// All values of the header with this name, which is in lower case.
@@ -29,7 +33,21 @@ impl Headers {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.all.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// Several of one name were joined to one before they came here.
+    pub const fn mark_joined(&mut self) {
+        self.are_joined = true;
+    }
+
+    /// The same for whoever asks who it is.
+    pub fn as_evidence(&self) -> crate::identity::Headers<'_> {
+        let mut all: crate::identity::Headers<'_> = self.iter().collect();
+        if self.are_joined {
+            all.mark_joined();
+        }
+        all
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! Must not know: routes, paths.
 
-/// The longest host name, in bytes.
-const MAX_HOST: usize = 253;
+use crate::model::RouteHost;
 
 /// A host, and the port that was sent with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,21 +32,13 @@ impl Host {
             }
             Some(_) => return Err("its port is no port"),
         };
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            let address: std::net::Ipv6Addr =
-                address.parse().map_err(|_| "it is in brackets and no IPv6 address")?;
-            // One address has many spellings.
-            return Ok(Self { name: format!("[{address}]"), port });
+        let name = name.strip_suffix('.').unwrap_or(name);
+        match RouteHost::parse(name) {
+            Ok(host @ (RouteHost::Exact(_) | RouteHost::Address(_))) => {
+                Ok(Self { name: host.to_string(), port })
+            }
+            Ok(RouteHost::Any | RouteHost::Below(_)) | Err(_) => Err("it is no host name"),
         }
-        let is_label = |label: &str| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            (1..=63).contains(&label.len()) && label.bytes().all(plain)
-        };
-        if name.len() > MAX_HOST || !name.split('.').all(is_label) {
-            return Err("it is no host name");
-        }
-        Ok(Self { name, port })
     }
 
     /// Whether it is an address rather than a name.
@@ -56,25 +47,28 @@ impl Host {
     }
 }
 
-/// Whether a pattern, `app.example.com` or `*.example.com`, covers a host.
-pub fn covers(pattern: &str, host: &str) -> bool {
-    match pattern.strip_prefix('*') {
+/// Whether hosts that an operator named cover this one.
+pub fn covers(pattern: &RouteHost, host: &Host) -> bool {
+    match pattern {
         // The dot stays: `*.example.com` is not `example.com`, nor `badexample.com`.
-        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-        None => pattern == host,
+        RouteHost::Below(name) => {
+            host.name.strip_suffix(name.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        }
+        RouteHost::Exact(name) => host.name == name.as_str(),
+        RouteHost::Address(_) => host.name == pattern.to_string(),
+        RouteHost::Any => true,
     }
 }
 
-/// Checks a pattern of a setting.
+/// Reads hosts of a setting, `app.example.com` or `*.example.com`; not all at once.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_pattern(pattern: &str) -> Result<(), String> {
-    let name = pattern.strip_prefix("*.").unwrap_or(pattern);
-    match Host::read(name) {
-        Ok(host) if host.name == name && host.port.is_none() => Ok(()),
-        Ok(host) => Err(format!("`{pattern}` is not as it is compared; write `{}`", host.name)),
-        Err(what) => Err(format!("`{pattern}`: {what}; write app.example.com or *.example.com")),
+pub fn pattern(text: &str) -> Result<RouteHost, String> {
+    match RouteHost::parse(text) {
+        Ok(RouteHost::Any) => Err(format!("`{text}` is any host; name those that are yours")),
+        Ok(pattern) => Ok(pattern),
+        Err(what) => Err(format!("`{text}` {what}")),
     }
 }
 
@@ -142,16 +136,15 @@ mod tests {
 
     #[test]
     fn patterns_cover_what_is_below_them() {
-        assert!(covers("*.example.com", "a.example.com") && covers("*.example.com", "a.b.example.com"));
+        let is = |text: &str, host: &str| covers(&pattern(text).unwrap(), &Host::read(host).unwrap());
+        assert!(is("*.example.com", "a.example.com") && is("*.Example.com", "a.b.example.com"));
         for host in ["example.com", "badexample.com", "a.example.com.evil", "a.example.co"] {
-            assert!(!covers("*.example.com", host), "{host}");
+            assert!(!is("*.example.com", host), "{host}");
         }
-        assert!(covers("example.com", "example.com") && !covers("example.com", "a.example.com"));
-        for pattern in ["example.com", "*.example.com", "[::1]"] {
-            assert_eq!(check_pattern(pattern), Ok(()));
-        }
-        for pattern in ["*", "*.", "Example.com", "example.com:80", "a.*.com", "*example.com", "http://a"] {
-            assert!(check_pattern(pattern).is_err(), "{pattern}");
+        assert!(is("example.com", "Example.com.") && !is("example.com", "a.example.com"));
+        assert!(is("[::1]", "[0::1]:80") && !is("[::1]", "[::2]"));
+        for text in ["", "*", "*.", "example.com:80", "a.*.com", "*example.com", "http://a"] {
+            assert!(pattern(text).is_err(), "{text}");
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Must not know: requests.
 
 use super::headers::{self, Field, Protected};
-use super::host;
 use super::path::Ambiguity;
 use super::sign_in::SignIn;
 use crate::identity::{self, Identifier};
@@ -70,7 +69,7 @@ impl Rules {
     /// # Errors
     /// Names the setting that is wrong and what to do.
     pub fn new(settings: &GatewaySettings) -> Result<Self, String> {
-        let identifier = Identifier::new(&settings.identity).map_err(|what| format!("identity.{what}"))?;
+        let identifier = Identifier::new(&settings.identity)?;
         Self::with_identifier(settings, Arc::new(identifier))
     }
 
@@ -79,10 +78,7 @@ impl Rules {
     /// # Errors
     /// As [`Rules::new`].
     pub fn with_identifier(settings: &GatewaySettings, identifier: Arc<Identifier>) -> Result<Self, String> {
-        for pattern in &settings.return_hosts {
-            host::check_pattern(pattern).map_err(|what| format!("return_hosts: {what}"))?;
-        }
-        let sign_in = SignIn::new(settings.sign_in_url.as_deref(), settings.return_hosts.clone())?;
+        let sign_in = SignIn::new(settings.sign_in_url.as_deref(), &settings.return_hosts)?;
         let set = match &settings.set_headers {
             None => headers::AUTHENTIK.map(|(name, field)| (name.to_owned(), field)).to_vec(),
             Some(set) => set

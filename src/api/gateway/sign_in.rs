@@ -4,7 +4,8 @@
 //! read, and only for hosts that the operator named: a sign-in page that sends people anywhere else helps to deceive
 //! them. Must not know: who is asking.
 
-use super::host::{Host, covers};
+use super::host::{self, Host, covers};
+use crate::model::RouteHost;
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -20,15 +21,15 @@ const MAX_LOCATION: usize = 8 << 10;
 pub struct SignIn {
     /// The address, and what of it decides whether a request is for the page itself.
     page: Option<(String, Uri)>,
-    return_hosts: Vec<String>,
+    return_hosts: Vec<RouteHost>,
 }
 
 impl SignIn {
     /// Checks the address.
     ///
     /// # Errors
-    /// When it is no address with a host.
-    pub fn new(url: Option<&str>, return_hosts: Vec<String>) -> Result<Self, String> {
+    /// When it is no address with a host, or one of the hosts is none.
+    pub fn new(url: Option<&str>, return_hosts: &[String]) -> Result<Self, String> {
         let page = url
             .map(|url| {
                 let wrong = || {
@@ -42,6 +43,10 @@ impl SignIn {
                 Ok((url.to_owned(), uri))
             })
             .transpose()?;
+        let return_hosts = return_hosts
+            .iter()
+            .map(|text| host::pattern(text).map_err(|what| format!("return_hosts: {what}")))
+            .collect::<Result<_, _>>()?;
         Ok(Self { page, return_hosts })
     }
 
@@ -53,7 +58,7 @@ impl SignIn {
         if page.host().is_some_and(|it| it.eq_ignore_ascii_case(&host.name)) && page.path() == path {
             return None;
         }
-        let is_known = known || self.return_hosts.iter().any(|pattern| covers(pattern, &host.name));
+        let is_known = known || self.return_hosts.iter().any(|pattern| covers(pattern, host));
         let back = match scheme {
             "http" | "https" if is_known => {
                 let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
@@ -73,7 +78,7 @@ mod tests {
 
     fn location(scheme: &str, host: &str, target: &str, known: bool) -> Option<String> {
         let url = Some("https://auth.example.com/start?rd={return_to}");
-        let sign_in = SignIn::new(url, vec!["*.example.com".into()]).unwrap();
+        let sign_in = SignIn::new(url, &["*.example.com".into()]).unwrap();
         sign_in.location(scheme, &Host::read(host).unwrap(), target, known)
     }
 
@@ -105,14 +110,14 @@ mod tests {
     fn nobody_is_sent_in_circles() {
         assert_eq!(location("https", "AUTH.example.com", "/start?rd=x", true), None);
         assert!(location("https", "auth.example.com", "/other", true).is_some());
-        let none = SignIn::new(None, Vec::new()).unwrap();
+        let none = SignIn::new(None, &[]).unwrap();
         assert_eq!(none.location("https", &Host::read("a").unwrap(), "/", true), None);
     }
 
     #[test]
     fn an_address_without_a_host_is_refused() {
         for url in ["auth", "/start", "ftp://a/", "https://", "javascript:alert(1)", "https://a b/"] {
-            assert!(SignIn::new(Some(url), Vec::new()).is_err(), "{url}");
+            assert!(SignIn::new(Some(url), &[]).is_err(), "{url}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The form of a token: three parts in base64url, of which the first says how it is signed. Whatever is not understood in
-//! full is refused before any key is touched.
+//! The form of a token: three parts in base64url, of which the first says how it is signed. Whatever is not
+//! understood in full is refused before any key is touched.
 //!
 //! Must not know: keys, claims.
 

@@ -1,5 +1,5 @@
-//! Tokens that were verified, so that the next request with one of them is answered sooner. Kept by a hash of the whole
-//! token, with the keys that it was verified by; whether it still counts is asked each time.
+//! Tokens that were verified, so that the next request with one of them is answered sooner. Kept by a hash of the
+//! whole token, with the keys that it was verified by; whether it still counts is asked each time.
 //!
 //! Must not know: what a token says.
 

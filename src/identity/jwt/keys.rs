@@ -117,7 +117,8 @@ impl KeySet {
     }
 }
 
-/// A key of a set, as far as it matters here. What is not named here, such as certificates and addresses, is not looked at.
+/// A key of a set, as far as it matters here. What is not named here, such as certificates and addresses, is not
+/// looked at.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,

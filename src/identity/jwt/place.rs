@@ -95,8 +95,8 @@ impl Place {
         word.eq_ignore_ascii_case(prefix.as_bytes()).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
     }
 
-    /// The tokens in cookies. A cookie that is there twice counts twice, since others may read the other one; an empty
-    /// one alone is what is left of a token after signing out.
+    /// The tokens in cookies. A cookie that is there twice counts twice, since others may read the other one; an
+    /// empty one alone is what is left of a token after signing out.
     fn in_cookies<'a>(&self, headers: &Headers<'a>, tokens: &mut Vec<&'a [u8]>) {
         let mut empty = Vec::new();
         let before = tokens.len();

@@ -1,6 +1,6 @@
-//! Keys that an issuer publishes at a URL: fetched when they are needed, kept, fetched anew when they get old or a key is
-//! missing. Never more than one fetch at a time, and never one soon after another, whatever requests come. Requests wait
-//! for a fetch only where they cannot do without.
+//! Keys that an issuer publishes at a URL: fetched when they are needed, kept, fetched anew when they get old or a
+//! key is missing. Never more than one fetch at a time, and never one soon after another, whatever requests come.
+//! Requests wait for a fetch only where they cannot do without.
 //!
 //! Time is that of the requests. Must not know: tokens.
 

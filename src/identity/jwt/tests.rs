@@ -152,7 +152,8 @@ async fn a_changed_token_is_nobody() {
     for (world, token) in &worlds {
         somebody(world.ask(std::str::from_utf8(token).unwrap()).await);
     }
-    // At a place in the token: another byte, a further byte, none, an end, the byte after it, a part of the other token.
+    // At a place in the token: another byte, a further byte, none, an end, the byte after it, a part of the other
+    // token.
     let change = (
         0..worlds.len(),
         any::<prop::sample::Index>(),

@@ -1,5 +1,5 @@
-//! The signatures of tokens, as ring verifies them, for the crate that reads tokens. Here is which algorithm is which, and
-//! nothing else.
+//! The signatures of tokens, as ring verifies them, for the crate that reads tokens. Here is which algorithm is
+//! which, and nothing else.
 //!
 //! Must not know: which keys and tokens are right.
 
@@ -32,8 +32,8 @@ fn unsupported() -> Error {
     ErrorKind::UnsupportedAlgorithm.into()
 }
 
-/// Makes it known to the crate that reads tokens, which has one for the whole process. Where there is one already, that
-/// one verifies.
+/// Makes it known to the crate that reads tokens, which has one for the whole process. Where there is one already,
+/// that one verifies.
 pub(super) fn install() {
     let _already = PROVIDER.install_default();
 }

@@ -16,12 +16,13 @@ impl Draft<'_> {
     pub(super) fn upsert_routes(&mut self, routes: Vec<(usize, Route)>) {
         let given: HashSet<Id> = routes.iter().map(|(_, route)| route.id.clone()).collect();
         // All old places are given up before any new one is taken, so that routes may swap them.
-        let (mut same, mut new) = (Vec::new(), Vec::new());
+        let (mut same, mut stays, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for (index, route) in routes {
             let old = self.next.routes.slot_of(&route.id);
             let old = old.and_then(|slot| Some((slot, self.next.routes.at(slot)?)));
             match old {
                 Some((slot, old)) if *old.route == route => same.push((index, slot)),
+                Some((slot, old)) if old.route.covers_the_same(&route) => stays.push((index, slot, route)),
                 _ => {
                     self.take_route_out(&route.id);
                     new.push((index, route));
@@ -30,6 +31,15 @@ impl Draft<'_> {
         }
         for (index, slot) in same {
             self.lead_anew(Some(index), slot);
+        }
+        for (index, slot, route) in stays {
+            let Some(target) = self.target_of(Some(index), &route) else {
+                let old = self.next.routes.at(slot).and_then(|old| old.target);
+                self.refer(slot, old, None);
+                continue;
+            };
+            self.replace_route(slot, Arc::new(route), target);
+            self.upserted += 1;
         }
         for (index, route) in new {
             self.put_route(index, route);
@@ -103,9 +113,15 @@ impl Draft<'_> {
             return;
         };
         if target != entry.target {
-            self.next.routes.lead(slot, target);
-            self.refer(slot, entry.target, target);
+            self.replace_route(slot, Arc::clone(&entry.route), target);
         }
+    }
+
+    /// Puts a route in the place of one that covers the same.
+    fn replace_route(&mut self, slot: u32, route: Arc<Route>, target: Option<TargetKey>) {
+        let old = self.next.routes.at(slot).and_then(|old| old.target);
+        self.next.routes.replace(slot, RouteEntry { route, target });
+        self.refer(slot, old, target);
     }
 
     fn refer(&mut self, slot: u32, old: Option<TargetKey>, new: Option<TargetKey>) {
