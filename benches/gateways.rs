@@ -1,10 +1,10 @@
 //! Requests a second through Envoy: with bindery, with a service that does nothing, and without any service.
 //!
 //! One Envoy (one worker) on the shipped configuration, with a listener for each, which answers by itself, so that only the
-//! gateway and the service beside it are measured. The service that does nothing runs in this process, on a runtime and a
-//! unix socket of its own, and gives bindery's own answer to such a request again and again. All are driven in turns by
-//! the same client, which keeps connections open and sends the next request when the last was answered. Needs
-//! BINDERY_ENVOY (`.ci/gateways install`).
+//! gateway and the service beside it are measured. The service that does nothing runs in this process, on a runtime like
+//! bindery's and a unix socket of its own, and gives bindery's own answer to such a request again and again. All are
+//! driven in turns by the same client, which keeps connections open and sends the next request when the last was
+//! answered. Needs BINDERY_ENVOY (`.ci/gateways install`).
 
 #![expect(
     clippy::unwrap_used,
@@ -46,8 +46,8 @@ use tonic::{Request, Response, Status};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MANY: usize = 32;
-const ROUND: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 15;
 const HOST: &str = "grafana.example.com";
 
 /// Gives the same answer to everybody.
@@ -64,7 +64,8 @@ fn serve_nothing(socket: &Path, answer: CheckResponse) {
     let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // As bindery's own.
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let incoming = UnixListenerStream::new(UnixListener::from_std(listener).unwrap());
             let server = Server::builder().add_service(AuthorizationServer::new(Nothing(answer)));

@@ -105,12 +105,8 @@ impl Bindery {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let id = self.process.0.id().cast_signed();
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(id).unwrap(),
-            rustix::process::Signal::TERM,
-        )
-        .unwrap();
+        let id = rustix::process::Pid::from_child(&self.process.0);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     }
 
     /// Whether it has ended; how has to be well.

@@ -25,7 +25,22 @@ pub(crate) enum Kind {
 pub(crate) struct Other {
     pub(crate) port: u16,
     directory: TempDir,
-    _process: Running,
+    kind: Kind,
+    process: Running,
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        // One that is killed leaves its workers behind. The others are one process, which goes with this.
+        if self.kind == Kind::Nginx {
+            let id = rustix::process::Pid::from_child(&self.process.0);
+            let _gone = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+            let start = std::time::Instant::now();
+            while matches!(self.process.0.try_wait(), Ok(None)) && start.elapsed().as_secs() < 60 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+    }
 }
 
 impl Kind {
@@ -117,7 +132,7 @@ impl Kind {
                     break;
                 }
                 if self.answers(port).await {
-                    return Some(Other { port, directory, _process: process });
+                    return Some(Other { port, directory, kind: self, process });
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
