@@ -143,18 +143,33 @@ pub fn check_name(name: &str) -> Result<String, String> {
     Ok(name)
 }
 
+/// A sign of a name as an application may take it: in lower case, with a hyphen for what it takes for the same.
+const fn plain_sign(sign: u8) -> u8 {
+    match sign {
+        b'_' | b'.' => b'-',
+        sign => sign.to_ascii_lowercase(),
+    }
+}
+
 /// One name for all spellings that some application takes for the same.
 fn canonical(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+    name.bytes().map(plain_sign).map(char::from).collect()
+}
+
+/// Whether a name, in whatever spelling, begins with this in its one spelling.
+fn begins_with(name: &str, canonical: &str) -> bool {
+    name.len() >= canonical.len() && name.bytes().map(plain_sign).zip(canonical.bytes()).all(|(a, b)| a == b)
 }
 
 /// The headers that no client may send.
 #[derive(Clone, Debug)]
 pub struct Protected {
     /// In their one spelling.
-    names: BTreeSet<String>,
+    names: Vec<String>,
     /// Beginnings of names.
     prefixes: Vec<String>,
+    /// The commonest spellings of the names.
+    spellings: Vec<String>,
 }
 
 impl Protected {
@@ -178,27 +193,28 @@ impl Protected {
                 }
             }
         }
-        Ok(Self { names, prefixes })
+        let all = |name: &String| [name.clone(), name.replace('-', "_"), name.replace('-', ".")];
+        let spellings: BTreeSet<String> = names.iter().flat_map(all).collect();
+        Ok(Self { names: names.into_iter().collect(), prefixes, spellings: spellings.into_iter().collect() })
     }
 
     /// Whether a header of this name, in whatever spelling, is one of them.
     pub fn covers(&self, name: &str) -> bool {
-        let name = canonical(name);
-        self.names.contains(&name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+        self.prefixes.iter().any(|prefix| begins_with(name, prefix))
+            || self.names.iter().any(|own| own.len() == name.len() && begins_with(name, own))
     }
 
     /// What to take out of a request, so that of these headers only those in `set` are left, which are overwritten.
     /// The commonest spellings are named even where they were not seen: a gateway may show only some headers.
     pub fn removals(&self, headers: &Headers, set: &[(String, String)]) -> Vec<String> {
-        let mut all: BTreeSet<String> = BTreeSet::new();
-        for name in &self.names {
-            all.extend([name.clone(), name.replace('-', "_"), name.replace('-', ".")]);
+        let is_set = |name: &str| set.iter().any(|(own, _)| own == name);
+        let mut all: Vec<String> = self.spellings.iter().filter(|name| !is_set(name)).cloned().collect();
+        for (name, _) in headers.iter().filter(|(name, _)| self.covers(name) && !is_set(name)) {
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
         }
-        all.extend(headers.iter().map(|(name, _)| name).filter(|name| self.covers(name)).map(str::to_owned));
-        for (name, _) in set {
-            all.remove(name);
-        }
-        all.into_iter().collect()
+        all
     }
 }
 
