@@ -35,6 +35,7 @@ mod tests {
     use envoy_types::pb::envoy::config::core::v3::{self as core, SocketAddress};
     use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
     use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request as Asked};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::strategy::ValueTree as _;
@@ -243,8 +244,9 @@ mod tests {
     }
 
     async fn by_forwarding(gateway: &Arc<Gateway>, target: &str, username: &str) -> Said {
-        let target: String = form_urlencoded::byte_serialize(target.as_bytes()).collect();
-        let request = http::Request::get(format!("/forward-auth/caddy?target={target}"))
+        let name = |part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
+        let path: Vec<String> = target.split('/').map(name).collect();
+        let request = http::Request::get(format!("/forward-auth/caddy/{}", path.join("/")))
             .header("x-forwarded-method", "GET")
             .header("x-forwarded-proto", "https")
             .header("x-forwarded-host", "app.example.com")

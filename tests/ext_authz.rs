@@ -489,15 +489,10 @@ template = '{last}'
             forward(&gateway, Some("127.0.0.2"), "caddy", &[others("/"), ada.to_vec()].concat());
         assert_eq!((status, headers["x-bindery-reason"].to_str().unwrap()), (403, "untrusted_gateway"));
         assert_eq!(forward(&gateway, None, "apache", &others("/")).0, 404);
-        let (status, _) =
-            forward(&gateway, None, "caddy?target=application/open&anonymous=true", &others("/"));
+        let (status, _) = forward(&gateway, None, "caddy/anonymous/application/open", &others("/"));
         assert_eq!(status, 200);
-        let (status, _) = forward(
-            &gateway,
-            None,
-            "caddy?target=application/nothing",
-            &[others("/"), ada.to_vec()].concat(),
-        );
+        let (status, _) =
+            forward(&gateway, None, "caddy/application/nothing", &[others("/"), ada.to_vec()].concat());
         assert_eq!(status, 503);
     }
 }

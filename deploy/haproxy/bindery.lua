@@ -41,7 +41,7 @@ core.register_action("bindery", { "http-req" }, function(txn, target)
 
     local url = "http://bindery/forward-auth/haproxy"
     if target ~= "routes" then
-        url = url .. "?target=" .. target
+        url = url .. "/" .. target
     end
     local got = core.httpclient():get({ url = url, headers = asked, dst = address, timeout = milliseconds })
     if not got or not got.status or got.status == 0 or got.status >= 500 then

@@ -1,7 +1,9 @@
 //! Forward authentication over HTTP, for gateways that ask before they let a request through: nginx's `auth_request`,
 //! Caddy's `forward_auth`, Traefik's `forwardAuth`, and HAProxy with a script.
 //!
-//! One endpoint, `/forward-auth/{gateway}`; the preset says which headers tell what. Must not know: how a request is judged.
+//! One endpoint, `/forward-auth/{gateway}`; the preset says which headers tell what. A target stands in the path behind it:
+//! the query is not looked at, since Caddy puts the client's there when its configuration has none, and then whoever sends
+//! a request would choose its target. Must not know: how a request is judged.
 
 use super::gateway::asked::{Asked, AskedHttp, Headers};
 use super::gateway::reason::Why;
@@ -10,7 +12,7 @@ use crate::identity::Peer;
 use crate::model::TargetRef;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -49,6 +51,8 @@ const FORWARDED: Address =
     Address::Parts { scheme: "x-forwarded-proto", host: "x-forwarded-host", target: "x-forwarded-uri" };
 /// The client's address: the last one is the gateway's own word.
 const CLIENT: &str = "x-forwarded-for";
+/// Before a target, or alone: the anonymous subject may be asked about.
+const ANONYMOUS: &str = "anonymous";
 /// The gateway's id of the request.
 const REQUEST_ID: &str = "x-request-id";
 
@@ -67,21 +71,25 @@ pub const PRESETS: [Preset; 4] = [
 
 /// The endpoint. What serves it has to tell who connected, as a [`Caller`].
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/forward-auth/{gateway}", any(answer)).with_state(gateway)
+    Router::new()
+        .route("/forward-auth/{gateway}", any(answer))
+        .route("/forward-auth/{gateway}/{*target}", any(answer))
+        .with_state(gateway)
 }
 
 async fn answer(
     State(gateway): State<Arc<Gateway>>,
     ConnectInfo(caller): ConnectInfo<Caller>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
+    Path(path): Path<Vec<String>>,
     headers: HeaderMap,
 ) -> Response {
+    let mut path = path.into_iter();
+    let (name, target) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
     let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
         let names = PRESETS.map(|preset| preset.name).join(", ");
         return plain(StatusCode::NOT_FOUND, format!("`{name}` is no gateway; these are: {names}\n"));
     };
-    let asked = match asked(preset, &headers, query.as_deref().unwrap_or_default()) {
+    let asked = match asked(preset, &headers, &target) {
         Ok(asked) => asked,
         // The gateway's configuration is wrong: that is no answer, and must not be taken for one.
         Err(what) => return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")),
@@ -158,25 +166,14 @@ fn plain(status: StatusCode, text: String) -> Response {
 ///
 /// # Errors
 /// When it does not tell enough, with what to do.
-fn asked(preset: &Preset, sent: &HeaderMap, query: &str) -> Result<Asked, String> {
+fn asked(preset: &Preset, sent: &HeaderMap, named: &str) -> Result<Asked, String> {
     let mut asked = Asked::default();
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*key {
-            "target" if asked.target.is_none() => {
-                let target = value.parse::<TargetRef>();
-                asked.target = Some(target.map_err(|what| format!("target: {what}"))?);
-            }
-            "anonymous" => {
-                asked.anonymous = value.parse().map_err(|_| {
-                    format!("anonymous: `{value}` is neither `true` nor `false`; write one of them")
-                })?;
-            }
-            _ => {
-                return Err(format!(
-                    "`{key}` is not known or there twice; write target=KIND/NAME or anonymous=true"
-                ));
-            }
-        }
+    let (first, rest) = named.split_once('/').unwrap_or((named, ""));
+    let target = if first == ANONYMOUS { rest } else { named };
+    asked.anonymous = first == ANONYMOUS;
+    if !target.is_empty() {
+        let target = target.parse::<TargetRef>();
+        asked.target = Some(target.map_err(|what| format!("the address that bindery is asked at: {what}"))?);
     }
     let one = |name: &str| {
         let mut values = sent.get_all(name).iter();
@@ -200,15 +197,6 @@ fn asked(preset: &Preset, sent: &HeaderMap, query: &str) -> Result<Asked, String
                 .ok_or_else(|| format!("{name}: it is no address; let the gateway send scheme://host/path"))?
         }
     };
-    // Caddy puts the query of the request in the place of one that its configuration leaves out. Then whoever sends the
-    // request would choose the target.
-    if !query.is_empty() && target.split_once('?').is_some_and(|(_, own)| own == query) {
-        return Err(
-            "the question has the query of the request that it is about; end the address of bindery in the \
-                    gateway's configuration with `?`"
-                .to_owned(),
-        );
-    }
     // Several gateways in a row each add one; only the last is this one's word.
     let last = sent.get_all(CLIENT).iter().next_back().and_then(|value| value.to_str().ok());
     let client = last.and_then(|value| value.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
@@ -253,7 +241,7 @@ mod tests {
             ("x-forwarded-for", "8.8.8.8, 10.0.0.1"),
             ("accept", "text/html"),
         ]);
-        let asked = asked(&preset("nginx"), &headers, "target=application%2Fwiki&anonymous=true").unwrap();
+        let asked = asked(&preset("nginx"), &headers, "anonymous/application/wiki").unwrap();
         let http = asked.http.unwrap();
         assert_eq!((http.scheme.as_str(), http.host.as_str()), ("https", "wiki.example.com:8443"));
         assert_eq!(http.path_and_query(), ("/a", "b=//c"));
@@ -263,24 +251,24 @@ mod tests {
     }
 
     #[test]
-    fn a_client_does_not_choose_the_target() {
-        let headers = sent(&[
-            ("x-forwarded-method", "GET"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "wiki.example.com"),
-            ("x-forwarded-uri", "/private?target=application/open&anonymous=true"),
-        ]);
-        let asks = |query| asked(&preset("caddy"), &headers, query);
-        let error = asks("target=application/open&anonymous=true").unwrap_err();
-        assert!(error.contains("end the address of bindery"), "{error}");
-        assert_eq!(asks("").unwrap().target, None);
-        assert!(asks("target=application/wiki").unwrap().target.is_some());
+    fn the_target_stands_in_the_path() {
+        let headers = sent(&[("x-original-method", "GET"), ("x-original-url", "https://a/")]);
+        let asks = |named: &str| {
+            let asked = asked(&preset("nginx"), &headers, named).unwrap();
+            (asked.target.map(|target| target.to_string()), asked.anonymous)
+        };
+        let some = |target: &str| Some(target.to_owned());
+        assert_eq!(asks(""), (None, false));
+        assert_eq!(asks("anonymous"), (None, true));
+        assert_eq!(asks("application/wiki"), (some("application/wiki"), false));
+        assert_eq!(asks("anonymous/application/wiki"), (some("application/wiki"), true));
+        assert_eq!(asks("entitlement/wiki/editor"), (some("entitlement/wiki/editor"), false));
     }
 
     #[test]
     fn what_a_gateway_leaves_open_is_no_question() {
         let whole = |url| vec![("x-original-method", "GET"), ("x-original-url", url)];
-        for (headers, query, part) in [
+        for (headers, named, part) in [
             (vec![], "", "x-original-method: missing"),
             (vec![("x-original-method", "GET")], "", "x-original-url: missing"),
             (whole("/a"), "", "x-original-url: it is no address"),
@@ -290,16 +278,10 @@ mod tests {
                 "",
                 "x-original-method: there several times",
             ),
-            (whole("https://a/"), "target=wiki", "target: `wiki` is not a target"),
-            (
-                whole("https://a/"),
-                "target=application/a&target=application/b",
-                "`target` is not known or there twice",
-            ),
-            (whole("https://a/"), "anonymous=yes", "anonymous: `yes`"),
-            (whole("https://a/"), "colour=red", "`colour` is not known"),
+            (whole("https://a/"), "wiki", "the address that bindery is asked at: `wiki` is not a target"),
+            (whole("https://a/"), "anonymous/wiki", "`wiki` is not a target"),
         ] {
-            let error = asked(&preset("nginx"), &sent(&headers), query).unwrap_err();
+            let error = asked(&preset("nginx"), &sent(&headers), named).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }
