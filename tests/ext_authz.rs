@@ -412,6 +412,31 @@ template = '{last}'
         passed(&gateway(SETTINGS, BUNDLE), asked);
     }
 
+    /// Writes the seeds of the fuzz target that reads messages of Envoy; the first byte says that they are whole messages.
+    #[test]
+    #[ignore = "writes into the tree"]
+    fn seeds_for_the_fuzzer() {
+        use prost::Message as _;
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/ext_authz");
+        std::fs::create_dir_all(&seeds).unwrap();
+        let mut cut = ask("app.test/public").with("x-envoy-auth-partial-body", "true");
+        cut.http.body = "begin".into();
+        let mut connection = ask("app.test/").message();
+        connection.attributes.as_mut().unwrap().request = None;
+        let messages = [
+            ask("app.test/public/a?b=c").message(),
+            ask("app.test/").by("ada").message(),
+            Ask { raw: true, ..ask("a.below.test:443/public/x").by("ada") }.message(),
+            ask("x.test/%70rivate").by("ada").extension("bindery.target", "application/private").message(),
+            cut.message(),
+            connection,
+        ];
+        for (number, message) in messages.iter().enumerate() {
+            let bytes = [vec![1], message.encode_to_vec()].concat();
+            std::fs::write(seeds.join(number.to_string()), bytes).unwrap();
+        }
+    }
+
     // Forward authentication: the same rules, told in headers.
 
     fn forward(
