@@ -285,6 +285,11 @@ template = '{last}'
         is(ask("wiki.example.com/").with("x-authentik-username", "ada"), "not_signed_in", 401);
         is(ask("wiki.example.com/a/../b").by("ada"), "ambiguous_path", 400);
         is(ask("wiki.example.com@evil/").by("ada"), "malformed_request", 400);
+        for method in ["", "get", "GeT", "G T"] {
+            let mut asked = ask("wiki.example.com/open").by("ada");
+            asked.http.method = method.into();
+            is(asked, "malformed_request", 400);
+        }
         let denied = is(ask("other.example.com/closed").by("ada"), "denied", 403);
         assert_eq!(header(&denied.headers, "content-type"), Some("text/html; charset=utf-8"));
         assert!(

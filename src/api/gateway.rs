@@ -233,9 +233,10 @@ impl Gateway {
         if count > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
             return Err(malformed());
         }
-        let is_token = !http.method.is_empty()
-            && http.method.len() <= 32
-            && http.method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        // `post` is another method than `POST`, and the same to applications that write methods in upper case first.
+        let sign = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_token =
+            !http.method.is_empty() && http.method.len() <= 32 && http.method.bytes().all(sign);
         if !is_token || !matches!(http.scheme.as_str(), "" | "http" | "https") {
             return Err(malformed());
         }
