@@ -1,7 +1,7 @@
 //! Headers that tell an application who is asking: what goes in, and what a client may not send itself.
 //!
-//! An application behind CGI, WSGI or the like sees `X-Team`, `X_Team` and `X.Team` under one name, so every spelling of
-//! a protected header is taken out of a request. Must not know: how a gateway is told so.
+//! An application behind CGI, WSGI or the like sees `X-Team`, `X_Team` and `X.Team` under one name, behind some servers
+//! `X!Team`, too, so every spelling of a protected header is taken out of a request. Must not know: how a gateway is told so.
 
 use super::asked::Headers;
 use crate::model::Value;
@@ -145,7 +145,7 @@ pub fn check_name(name: &str) -> Result<String, String> {
 
 /// One name for all spellings that some application takes for the same.
 fn canonical(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+    name.to_ascii_lowercase().replace(|sign: char| !sign.is_ascii_alphanumeric(), "-")
 }
 
 /// The headers that no client may send.
@@ -223,6 +223,10 @@ mod tests {
             "x-team-a",
             "x_team_b",
             "X.Role",
+            "x!user",
+            "X~Authentik*Username",
+            "x+authentik|uid",
+            "x'team`a",
         ] {
             assert!(protected().covers(name), "{name}");
         }
