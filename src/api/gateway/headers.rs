@@ -109,13 +109,19 @@ impl Who {
                 value => plain(value)?,
             },
         };
-        let fits = !text.is_empty() && text.len() <= MAX_VALUE && !text.chars().any(char::is_control);
-        fits.then_some(text)
+        // Whoever reads a header leaves out blanks at its ends, so that `root ` would be `root` from there on.
+        let fits = text.trim() == text && text.len() <= MAX_VALUE && !text.chars().any(char::is_control);
+        (fits && !text.is_empty()).then_some(text)
     }
 }
 
 fn joined(names: impl Iterator<Item = String>) -> String {
-    let fits = |name: &String| !name.is_empty() && !name.contains('|') && !name.chars().any(char::is_control);
+    let fits = |name: &String| {
+        !name.is_empty()
+            && name.trim() == name
+            && !name.contains('|')
+            && !name.chars().any(char::is_control)
+    };
     names.filter(fits).collect::<Vec<_>>().join("|")
 }
 
@@ -267,7 +273,7 @@ mod tests {
             username: "ada".into(),
             name: "Ada\r\nX-Role: root".into(),
             email: "a".repeat(MAX_VALUE + 1),
-            groups: ["staff", "a|root", "", "x\0", "dev ops"].map(str::to_owned).to_vec(),
+            groups: ["staff", "a|root", "", "x\0", "dev ops", " root", "root "].map(str::to_owned).to_vec(),
             attributes: Value::Map(attributes.into()),
             ..Who::default()
         };
@@ -278,6 +284,10 @@ mod tests {
         assert_eq!(value("attribute:n").as_deref(), Some("3"));
         for missing in ["name", "email", "user_id", "attribute:none"] {
             assert_eq!(value(missing), None, "{missing}");
+        }
+        for username in ["root ", " root", "\u{a0}root", " "] {
+            let who = Who { username: username.into(), ..Who::default() };
+            assert_eq!(who.value(&Field::Username), None, "{username:?}");
         }
     }
 }
