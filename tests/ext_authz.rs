@@ -299,6 +299,9 @@ template = '{last}'
         let mut other = ask("wiki.example.com/").by("ada");
         other.context.tls_session = Some(TlsSession { sni: "other.example.com".into() });
         is(other, "other_host", 421);
+        let mut address = ask("127.0.0.1/anywhere").by("ada");
+        address.context.tls_session = Some(TlsSession { sni: "other.example.com".into() });
+        is(address, "other_host", 421);
         let mut same = ask("wiki.example.com:8443/").by("ada");
         same.context.tls_session = Some(TlsSession { sni: "WIKI.example.com.".into() });
         passed(&gateway, same);

@@ -258,7 +258,8 @@ impl Gateway {
             .map_err(|_| Halt::Why(Why::AmbiguousPath, None))?;
         if let Some(sni) = asked.sni.as_deref().filter(|sni| !sni.is_empty()) {
             let sni = Host::read(sni).map_err(|_| malformed())?;
-            if !host.is_address() && sni.name != host.name {
+            // Who asks for an address names none to TLS, or the address itself.
+            if sni.name != host.name {
                 return Err(Halt::Why(Why::OtherHost, None));
             }
         }
