@@ -235,8 +235,7 @@ impl Gateway {
         }
         // `post` is another method than `POST`, and the same to applications that write methods in upper case first.
         let sign = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_token =
-            !http.method.is_empty() && http.method.len() <= 32 && http.method.bytes().all(sign);
+        let is_token = !http.method.is_empty() && http.method.len() <= 32 && http.method.bytes().all(sign);
         if !is_token || !matches!(http.scheme.as_str(), "" | "http" | "https") {
             return Err(malformed());
         }

@@ -117,10 +117,7 @@ impl Who {
 
 fn joined(names: impl Iterator<Item = String>) -> String {
     let fits = |name: &String| {
-        !name.is_empty()
-            && name.trim() == name
-            && !name.contains('|')
-            && !name.chars().any(char::is_control)
+        !name.is_empty() && name.trim() == name && !name.contains('|') && !name.chars().any(char::is_control)
     };
     names.filter(fits).collect::<Vec<_>>().join("|")
 }
@@ -178,7 +175,16 @@ impl Protected {
                 Some(prefix) if prefix.len() < 3 => {
                     return Err(wrong(format!("`{name}` covers too much; write more of the name")));
                 }
-                Some(prefix) => prefixes.push(canonical(&check_name(prefix).map_err(wrong)?)),
+                Some(prefix) => {
+                    let prefix = canonical(&check_name(prefix).map_err(wrong)?);
+                    if let Some(own) = OWN.iter().find(|own| own.starts_with(&prefix)) {
+                        let what = format!(
+                            "`{name}` covers `{own}`, which belongs to the request itself; write more of the name"
+                        );
+                        return Err(wrong(what));
+                    }
+                    prefixes.push(prefix);
+                }
                 None => {
                     names.insert(canonical(&check_name(name).map_err(wrong)?));
                 }
