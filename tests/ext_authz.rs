@@ -246,6 +246,30 @@ template = '{last}'
     }
 
     #[test]
+    fn nobody_goes_on_under_the_name_of_somebody_else() {
+        let gateway = gateway("[identity.claims]\nuser_id = 'sub'\n[identity.metadata]", BUNDLE);
+        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.into())) };
+        let of = |fields: Vec<(&str, Value)>| Struct {
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        // The directory knows no `u-0`, and `ada` as somebody else by now.
+        for (id, name, sent) in
+            [("u-0", "ada", None), ("u-0", "eve", Some("eve")), ("u-1", "old", Some("ada"))]
+        {
+            let end = Value { kind: Some(Kind::NumberValue(4_000_000_000.0)) };
+            let claims = of(vec![("sub", text(id)), ("preferred_username", text(name)), ("exp", end)]);
+            let payload = of(vec![("jwt_payload", Value { kind: Some(Kind::StructValue(claims)) })]);
+            let mut asked = ask("wiki.example.com/open");
+            let metadata = [("envoy.filters.http.jwt_authn".to_owned(), payload)];
+            asked.context.metadata_context =
+                Some(Metadata { filter_metadata: metadata.into(), ..Default::default() });
+            let (_, ok) = passed(&gateway, asked);
+            assert_eq!(header(&ok.headers, "x-authentik-username"), sent, "{id} {name}");
+            assert_eq!(header(&ok.headers, "x-authentik-uid"), Some(id));
+        }
+    }
+
+    #[test]
     fn the_gateways_word_on_the_target_counts_before_routes() {
         let gateway = gateway(SETTINGS, BUNDLE);
         let closed = || ask("wiki.example.com/").by("ada").extension("bindery.target", "application/closed");

@@ -448,8 +448,11 @@ fn who(snapshot: &Snapshot, member: &Member<'_>) -> Who {
         }
         None => member.claimed.group_names.clone(),
     };
+    // The name of somebody else: whoever had it before is not let in under it by the application.
+    let named = Subject { username: Some(person.username.into()), ..Subject::default() };
+    let is_taken = member.user.is_none() && snapshot.member(&named).user.is_some();
     Who {
-        username: person.username.to_owned(),
+        username: if is_taken { String::new() } else { person.username.to_owned() },
         user_id: member.user.as_ref().map_or_else(|| person.id.to_owned(), |user| user.id.to_string()),
         email: person.email.to_owned(),
         name: person.name.to_owned(),
