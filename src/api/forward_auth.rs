@@ -160,16 +160,17 @@ fn plain(status: StatusCode, text: String) -> Response {
 /// When it does not tell enough, with what to do.
 fn asked(preset: &Preset, sent: &HeaderMap, query: &str) -> Result<Asked, String> {
     let mut asked = Asked::default();
+    let mut anonymous = None;
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "target" if asked.target.is_none() => {
                 let target = value.parse::<TargetRef>();
                 asked.target = Some(target.map_err(|what| format!("target: {what}"))?);
             }
-            "anonymous" => {
-                asked.anonymous = value.parse().map_err(|_| {
+            "anonymous" if anonymous.is_none() => {
+                anonymous = Some(value.parse().map_err(|_| {
                     format!("anonymous: `{value}` is neither `true` nor `false`; write one of them")
-                })?;
+                })?);
             }
             _ => {
                 return Err(format!(
@@ -178,6 +179,7 @@ fn asked(preset: &Preset, sent: &HeaderMap, query: &str) -> Result<Asked, String
             }
         }
     }
+    asked.anonymous = anonymous.unwrap_or(false);
     let one = |name: &str| {
         let mut values = sent.get_all(name).iter();
         let value = values.next().and_then(|value| value.to_str().ok());
@@ -297,6 +299,7 @@ mod tests {
                 "`target` is not known or there twice",
             ),
             (whole("https://a/"), "anonymous=yes", "anonymous: `yes`"),
+            (whole("https://a/"), "anonymous=false&anonymous=true", "`anonymous` is not known or there twice"),
             (whole("https://a/"), "colour=red", "`colour` is not known"),
         ] {
             let error = asked(&preset("nginx"), &sent(&headers), query).unwrap_err();
