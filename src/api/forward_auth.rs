@@ -299,7 +299,11 @@ mod tests {
                 "`target` is not known or there twice",
             ),
             (whole("https://a/"), "anonymous=yes", "anonymous: `yes`"),
-            (whole("https://a/"), "anonymous=false&anonymous=true", "`anonymous` is not known or there twice"),
+            (
+                whole("https://a/"),
+                "anonymous=false&anonymous=true",
+                "`anonymous` is not known or there twice",
+            ),
             (whole("https://a/"), "colour=red", "`colour` is not known"),
         ] {
             let error = asked(&preset("nginx"), &sent(&headers), query).unwrap_err();
