@@ -246,6 +246,30 @@ template = '{last}'
     }
 
     #[test]
+    fn nobody_goes_on_under_the_name_of_somebody_else() {
+        let gateway = gateway("[identity.claims]\nuser_id = 'sub'\n[identity.metadata]", BUNDLE);
+        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.into())) };
+        let of = |fields: Vec<(&str, Value)>| Struct {
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        // The directory knows no `u-0`, and `ada` as somebody else by now.
+        for (id, name, sent) in
+            [("u-0", "ada", None), ("u-0", "eve", Some("eve")), ("u-1", "old", Some("ada"))]
+        {
+            let end = Value { kind: Some(Kind::NumberValue(4_000_000_000.0)) };
+            let claims = of(vec![("sub", text(id)), ("preferred_username", text(name)), ("exp", end)]);
+            let payload = of(vec![("jwt_payload", Value { kind: Some(Kind::StructValue(claims)) })]);
+            let mut asked = ask("wiki.example.com/open");
+            let metadata = [("envoy.filters.http.jwt_authn".to_owned(), payload)];
+            asked.context.metadata_context =
+                Some(Metadata { filter_metadata: metadata.into(), ..Default::default() });
+            let (_, ok) = passed(&gateway, asked);
+            assert_eq!(header(&ok.headers, "x-authentik-username"), sent, "{id} {name}");
+            assert_eq!(header(&ok.headers, "x-authentik-uid"), Some(id));
+        }
+    }
+
+    #[test]
     fn the_gateways_word_on_the_target_counts_before_routes() {
         let gateway = gateway(SETTINGS, BUNDLE);
         let closed = || ask("wiki.example.com/").by("ada").extension("bindery.target", "application/closed");
@@ -285,6 +309,11 @@ template = '{last}'
         is(ask("wiki.example.com/").with("x-authentik-username", "ada"), "not_signed_in", 401);
         is(ask("wiki.example.com/a/../b").by("ada"), "ambiguous_path", 400);
         is(ask("wiki.example.com@evil/").by("ada"), "malformed_request", 400);
+        for method in ["", "get", "GeT", "G T"] {
+            let mut asked = ask("wiki.example.com/open").by("ada");
+            asked.http.method = method.into();
+            is(asked, "malformed_request", 400);
+        }
         let denied = is(ask("other.example.com/closed").by("ada"), "denied", 403);
         assert_eq!(header(&denied.headers, "content-type"), Some("text/html; charset=utf-8"));
         assert!(
@@ -294,6 +323,9 @@ template = '{last}'
         let mut other = ask("wiki.example.com/").by("ada");
         other.context.tls_session = Some(TlsSession { sni: "other.example.com".into() });
         is(other, "other_host", 421);
+        let mut address = ask("127.0.0.1/anywhere").by("ada");
+        address.context.tls_session = Some(TlsSession { sni: "other.example.com".into() });
+        is(address, "other_host", 421);
         let mut same = ask("wiki.example.com:8443/").by("ada");
         same.context.tls_session = Some(TlsSession { sni: "WIKI.example.com.".into() });
         passed(&gateway, same);

@@ -110,12 +110,7 @@ async fn answer(
             };
             stop(status, headers, body)
         }
-        Verdict::Fail(failure) => {
-            tracing::warn!(
-                decision_id = facts.decision_id,
-                error = failure.message,
-                "a request could not be decided"
-            );
+        Verdict::Fail(_) => {
             let (status, headers, body) = gateway.sorry(&asked, &facts);
             stop(status, headers, body)
         }

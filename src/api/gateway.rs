@@ -146,7 +146,11 @@ impl Gateway {
                 facts.why = why;
                 self.stop(asked, facts, location, &[])
             }
-            Err(Halt::Failed(failure)) => Judgement { facts, verdict: Verdict::Fail(failure) },
+            Err(Halt::Failed(failure)) => {
+                let error = &failure.message;
+                tracing::warn!(decision_id = facts.decision_id, error, "a request could not be decided");
+                Judgement { facts, verdict: Verdict::Fail(failure) }
+            }
         }
     }
 
@@ -189,7 +193,11 @@ impl Gateway {
             Identified::Somebody(identity) => Some(identity),
             Identified::Nobody if found.anonymous => None,
             Identified::Nobody => return Err(to_sign_in(Why::NotSignedIn)),
-            Identified::Refused { reason, .. } => return Err(to_sign_in(Why::NotBelieved(reason.as_str()))),
+            Identified::Refused { source, reason, detail } => {
+                let decision_id = &facts.decision_id;
+                tracing::debug!(decision_id, %source, %reason, detail, "who is asking is not believed");
+                return Err(to_sign_in(Why::NotBelieved(reason.as_str())));
+            }
             Identified::Unavailable(what) => {
                 let message = format!("who is asking cannot be told: {what}");
                 let code = tonic::Code::Unavailable;
@@ -233,9 +241,9 @@ impl Gateway {
         if count > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
             return Err(malformed());
         }
-        let is_token = !http.method.is_empty()
-            && http.method.len() <= 32
-            && http.method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        // `post` is another method than `POST`, and the same to applications that write methods in upper case first.
+        let sign = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_token = !http.method.is_empty() && http.method.len() <= 32 && http.method.bytes().all(sign);
         if !is_token || !matches!(http.scheme.as_str(), "" | "http" | "https") {
             return Err(malformed());
         }
@@ -257,7 +265,8 @@ impl Gateway {
             .map_err(|_| Halt::Why(Why::AmbiguousPath, None))?;
         if let Some(sni) = asked.sni.as_deref().filter(|sni| !sni.is_empty()) {
             let sni = Host::read(sni).map_err(|_| malformed())?;
-            if !host.is_address() && sni.name != host.name {
+            // Who asks for an address names none to TLS, or the address itself.
+            if sni.name != host.name {
                 return Err(Halt::Why(Why::OtherHost, None));
             }
         }
@@ -447,8 +456,11 @@ fn who(snapshot: &Snapshot, member: &Member<'_>) -> Who {
         }
         None => member.claimed.group_names.clone(),
     };
+    // The name of somebody else: whoever had it before is not let in under it by the application.
+    let named = Subject { username: Some(person.username.into()), ..Subject::default() };
+    let is_taken = member.user.is_none() && snapshot.member(&named).user.is_some();
     Who {
-        username: person.username.to_owned(),
+        username: if is_taken { String::new() } else { person.username.to_owned() },
         user_id: member.user.as_ref().map_or_else(|| person.id.to_owned(), |user| user.id.to_string()),
         email: person.email.to_owned(),
         name: person.name.to_owned(),

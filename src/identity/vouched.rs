@@ -43,9 +43,10 @@ impl Names {
     }
 }
 
-/// A name as servers behind gateways may read it: `_` and `.` as `-`.
+/// A name as servers behind gateways may read it: `_`, `.` and all other signs as `-`.
 fn folded(name: &str) -> Cow<'_, str> {
-    if name.contains(['_', '.']) { Cow::Owned(name.replace(['_', '.'], "-")) } else { Cow::Borrowed(name) }
+    let odd = |sign: char| sign != '-' && !sign.is_ascii_alphanumeric();
+    if name.contains(odd) { Cow::Owned(name.replace(odd, "-")) } else { Cow::Borrowed(name) }
 }
 
 impl Vouched {
@@ -111,7 +112,7 @@ impl Vouched {
         if other_spelling.next().is_some() {
             return Err(refused(
                 Reason::HeaderAmbiguous,
-                "a header that says who is asking is there in another spelling, with `_` or `.`; have the gateway remove it",
+                "a header that says who is asking is there in another spelling, such as with `_` or `.`; have the gateway remove it",
             ));
         }
         let names = &self.names;

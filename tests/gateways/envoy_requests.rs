@@ -214,6 +214,7 @@ fn spoofed(request: Request) -> Request {
         ("x-authentik_username", "akadmin5"),
         ("X_Authentik-Username", "akadmin6"),
         ("x.authentik-username", "akadmin7"),
+        ("x!authentik*username", "akadmin8"),
         ("X-authentik-groups", "authentik Admins"),
         ("X-Authentik-Groups", "platform"),
         ("x_authentik_groups", "platform"),

@@ -52,7 +52,7 @@ impl Headers {
 }
 
 /// A request that a gateway asks about.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Asked {
     /// The gateway's id of the request, for logs and pages. Empty: none.
     pub id: String,
@@ -74,6 +74,18 @@ pub struct Asked {
     pub target: Option<TargetRef>,
     /// Whether the gateway's configuration says that the anonymous subject may be asked about.
     pub anonymous: bool,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Claims, certificates and addresses are about people.
+        f.debug_struct("Asked")
+            .field("id", &self.id)
+            .field("http", &self.http)
+            .field("target", &self.target)
+            .field("anonymous", &self.anonymous)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The part of a request that is HTTP's.

@@ -1,7 +1,7 @@
 //! Headers that tell an application who is asking: what goes in, and what a client may not send itself.
 //!
-//! An application behind CGI, WSGI or the like sees `X-Team`, `X_Team` and `X.Team` under one name, so every spelling of
-//! a protected header is taken out of a request. Must not know: how a gateway is told so.
+//! An application behind CGI, WSGI or the like sees `X-Team`, `X_Team` and `X.Team` under one name, behind some servers
+//! `X!Team`, too, so every spelling of a protected header is taken out of a request. Must not know: how a gateway is told so.
 
 use super::asked::Headers;
 use crate::model::Value;
@@ -109,13 +109,16 @@ impl Who {
                 value => plain(value)?,
             },
         };
-        let fits = !text.is_empty() && text.len() <= MAX_VALUE && !text.chars().any(char::is_control);
-        fits.then_some(text)
+        // Whoever reads a header leaves out blanks at its ends, so that `root ` would be `root` from there on.
+        let fits = text.trim() == text && text.len() <= MAX_VALUE && !text.chars().any(char::is_control);
+        (fits && !text.is_empty()).then_some(text)
     }
 }
 
 fn joined(names: impl Iterator<Item = String>) -> String {
-    let fits = |name: &String| !name.is_empty() && !name.contains('|') && !name.chars().any(char::is_control);
+    let fits = |name: &String| {
+        !name.is_empty() && name.trim() == name && !name.contains('|') && !name.chars().any(char::is_control)
+    };
     names.filter(fits).collect::<Vec<_>>().join("|")
 }
 
@@ -143,12 +146,9 @@ pub fn check_name(name: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// A sign of a name as an application may take it: in lower case, with a hyphen for what it takes for the same.
+/// A sign of a name as an application may take it: in lower case, with a hyphen for whatever is neither letter nor digit.
 const fn plain_sign(sign: u8) -> u8 {
-    match sign {
-        b'_' | b'.' => b'-',
-        sign => sign.to_ascii_lowercase(),
-    }
+    if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { b'-' }
 }
 
 /// One name for all spellings that some application takes for the same.
@@ -187,7 +187,16 @@ impl Protected {
                 Some(prefix) if prefix.len() < 3 => {
                     return Err(wrong(format!("`{name}` covers too much; write more of the name")));
                 }
-                Some(prefix) => prefixes.push(canonical(&check_name(prefix).map_err(wrong)?)),
+                Some(prefix) => {
+                    let prefix = canonical(&check_name(prefix).map_err(wrong)?);
+                    if let Some(own) = OWN.iter().find(|own| own.starts_with(&prefix)) {
+                        let what = format!(
+                            "`{name}` covers `{own}`, which belongs to the request itself; write more of the name"
+                        );
+                        return Err(wrong(what));
+                    }
+                    prefixes.push(prefix);
+                }
                 None => {
                     names.insert(canonical(&check_name(name).map_err(wrong)?));
                 }
@@ -239,6 +248,10 @@ mod tests {
             "x-team-a",
             "x_team_b",
             "X.Role",
+            "x!user",
+            "X~Authentik*Username",
+            "x+authentik|uid",
+            "x'team`a",
         ] {
             assert!(protected().covers(name), "{name}");
         }
@@ -279,7 +292,7 @@ mod tests {
             username: "ada".into(),
             name: "Ada\r\nX-Role: root".into(),
             email: "a".repeat(MAX_VALUE + 1),
-            groups: ["staff", "a|root", "", "x\0", "dev ops"].map(str::to_owned).to_vec(),
+            groups: ["staff", "a|root", "", "x\0", "dev ops", " root", "root "].map(str::to_owned).to_vec(),
             attributes: Value::Map(attributes.into()),
             ..Who::default()
         };
@@ -290,6 +303,10 @@ mod tests {
         assert_eq!(value("attribute:n").as_deref(), Some("3"));
         for missing in ["name", "email", "user_id", "attribute:none"] {
             assert_eq!(value(missing), None, "{missing}");
+        }
+        for username in ["root ", " root", "\u{a0}root", " "] {
+            let who = Who { username: username.into(), ..Who::default() };
+            assert_eq!(who.value(&Field::Username), None, "{username:?}");
         }
     }
 }

@@ -40,11 +40,6 @@ impl Host {
             Ok(RouteHost::Any | RouteHost::Below(_)) | Err(_) => Err("it is no host name"),
         }
     }
-
-    /// Whether it is an address rather than a name.
-    pub fn is_address(&self) -> bool {
-        self.name.starts_with('[') || self.name.parse::<std::net::Ipv4Addr>().is_ok()
-    }
 }
 
 /// Whether hosts that an operator named cover this one.

@@ -140,6 +140,14 @@ fn cut(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_accept_has_a_form(accept in "(text|html|application|json|\\*|/|;|,|=|q|\"|\\\\|[0-9.]|[ \t]|\\PC){0,24}") {
+            let _either = Form::wanted(Some(&accept));
+        }
+    }
 
     #[test]
     fn everybody_gets_the_form_that_they_take() {

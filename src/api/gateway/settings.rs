@@ -8,7 +8,7 @@ use super::sign_in::SignIn;
 use crate::identity::{self, Identifier};
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -90,6 +90,12 @@ impl Rules {
                 })
                 .collect::<Result<_, String>>()?,
         };
+        let mut seen = BTreeSet::new();
+        if let Some((name, _)) = set.iter().find(|(name, _)| !seen.insert(name)) {
+            return Err(format!(
+                "set_headers: `{name}` is there twice, in capital and small letters; leave out one"
+            ));
+        }
         let names = set.iter().map(|(name, _)| name.as_str());
         let protected = Protected::new(names, &settings.protect_headers)?;
         let (mut trusted, mut trusts_unix) = (Vec::new(), false);
@@ -98,6 +104,12 @@ impl Rules {
                 || peer.parse::<IpNet>().ok().or_else(|| peer.parse::<IpAddr>().ok().map(IpNet::from));
             match network() {
                 _ if peer == "unix" => trusts_unix = true,
+                Some(network) if network.prefix_len() == 0 => {
+                    return Err(format!(
+                        "trusted_peers: `{peer}` is everybody, so that anybody could ask as a gateway; write the \
+                         gateway's network"
+                    ));
+                }
                 Some(network) => trusted.push(network),
                 None => {
                     return Err(format!(
@@ -177,7 +189,11 @@ mod tests {
             ("sign_in_url = 'auth'", "sign_in_url: `auth`"),
             ("return_hosts = ['https://a']", "return_hosts: `https://a`"),
             ("trusted_peers = ['localhost']", "trusted_peers: `localhost` is no network"),
+            ("trusted_peers = ['0.0.0.0/0']", "trusted_peers: `0.0.0.0/0` is everybody"),
+            ("trusted_peers = ['::/0']", "trusted_peers: `::/0` is everybody"),
             ("protect_headers = ['a b']", "protect_headers: `a b`"),
+            ("protect_headers = ['Content-*']", "protect_headers: `Content-*` covers `content-length`"),
+            ("set_headers = {'x-a' = 'name', 'X-A' = 'email'}", "set_headers: `x-a` is there twice"),
             ("set_headers = {'x-a' = 'colour'}", "set_headers.x-a: `colour`"),
             ("set_headers = {'x:a' = 'name'}", "set_headers: `x:a`"),
             ("set_headers = {'host' = 'name'}", "set_headers: `host`"),

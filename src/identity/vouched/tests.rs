@@ -78,6 +78,7 @@ async fn headers_that_could_be_read_in_two_ways_are_refused() {
         (vec![user, user], ambiguous),
         (vec![user, ("X-Authentik-Username", "bob")], ambiguous),
         (vec![user, ("x_authentik_username", "bob")], ambiguous),
+        (vec![user, ("x!authentik*username", "bob")], ambiguous),
         (vec![("x_authentik_username", "bob")], ambiguous),
         (vec![user, ("x.authentik.groups", "admins")], ambiguous),
         (vec![user, ("x-authentik_uid", "1")], ambiguous),
