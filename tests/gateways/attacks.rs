@@ -126,7 +126,10 @@ async fn no_attack_gets_through_nginx() {
 async fn no_attack_gets_through_caddy() {
     let stage = Stage::set();
     let Some(caddy) = stage.start(Kind::Caddy, "/forward-auth/caddy").await else { return };
-    assert_eq!(stage.attack(caddy.port), names(&[SPACE]));
+    // Its patterns are beginnings of names, so signs that hardly any application takes for a hyphen go on.
+    let odd = "what a client says of itself goes no further: `x!authentik*username: spoofed`";
+    let others = r"what a client says of itself goes no further: `x~authentik\'groups: spoofed`";
+    assert_eq!(stage.attack(caddy.port), names(&[SPACE, odd, others]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
