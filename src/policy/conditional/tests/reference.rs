@@ -98,7 +98,9 @@ impl Reference<'_> {
             return if self.fail_missing { Err(End::Missing) } else { Ok(false) };
         };
         let fold = node["options"]["case_sensitive"] == false;
-        let holds = compare(node["operator"].as_str().unwrap(), &found, &other, fold);
+        // Cast to text, a moment is compared as it is written.
+        let is_text = node["variable"]["cast"] == "string";
+        let holds = compare(node["operator"].as_str().unwrap(), &found, &other, fold, is_text);
         Ok(holds != (node["options"]["negate"] == true))
     }
 
@@ -201,7 +203,10 @@ fn has(list: &Json, item: &Json, fold: bool) -> bool {
     list.as_array().unwrap().iter().any(|one| equal(one, item, fold))
 }
 
-fn compare(operator: &str, a: &Json, b: &Json, fold: bool) -> bool {
+fn compare(operator: &str, a: &Json, b: &Json, fold: bool, is_text: bool) -> bool {
+    let equal = |a: &Json, b: &Json, fold: bool| {
+        if is_text { lower(a, fold) == lower(b, fold) } else { equal(a, b, fold) }
+    };
     let (text, part) = (lower(a, fold), lower(b, fold));
     let length = a.as_array().map_or(0.0, |list| list.len() as f64);
     let items = b.as_array().map_or(&[][..], Vec::as_slice);
