@@ -20,7 +20,7 @@
 //!
 //! A module uses only what stands to its left:
 //! `model < policy < (places | decision) < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
-//! the users of messages, and `identity` between `model` and `api`. `tests/architecture.rs` holds this.
+//! the users of messages, `identity` between `model` and `api`, and `config` between `api` and `app`. `tests/architecture.rs` holds this.
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |

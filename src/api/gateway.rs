@@ -444,7 +444,7 @@ impl Found {
 }
 
 /// What headers tell of somebody: the directory's word where it knows them.
-fn who(snapshot: &Snapshot, member: &Member<'_>) -> Who {
+fn who<'a>(snapshot: &Snapshot, member: &'a Member<'_>) -> Who<'a> {
     let person = member.person();
     let groups = match &member.user {
         Some(user) => {
@@ -465,7 +465,7 @@ fn who(snapshot: &Snapshot, member: &Member<'_>) -> Who {
         email: person.email.to_owned(),
         name: person.name.to_owned(),
         groups,
-        attributes: person.attributes.clone(),
+        attributes: Some(person.attributes),
     }
 }
 

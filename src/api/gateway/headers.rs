@@ -79,7 +79,7 @@ const OTHER_AUTHENTIK: [&str; 2] = ["x-authentik-entitlements", "x-authentik-jwt
 
 /// What is known of who is asking, as headers tell it.
 #[derive(Clone, Debug, Default)]
-pub struct Who {
+pub struct Who<'a> {
     /// The username.
     pub username: String,
     /// The id.
@@ -91,10 +91,10 @@ pub struct Who {
     /// Names of groups.
     pub groups: Vec<String>,
     /// Free attributes.
-    pub attributes: Value,
+    pub attributes: Option<&'a Value>,
 }
 
-impl Who {
+impl Who<'_> {
     /// The value of a header; nothing where it is not known, or no header could carry it.
     pub fn value(&self, field: &Field) -> Option<String> {
         let text = match field {
@@ -104,7 +104,7 @@ impl Who {
             Field::Name => self.name.clone(),
             // A name with the separator in it would be read as two.
             Field::Groups => joined(self.groups.iter().cloned()),
-            Field::Attribute(name) => match self.attributes.get(name)? {
+            Field::Attribute(name) => match self.attributes?.get(name)? {
                 Value::List(items) => joined(items.iter().filter_map(plain)),
                 value => plain(value)?,
             },
@@ -287,13 +287,13 @@ mod tests {
     #[test]
     fn values_are_what_a_header_can_carry() {
         let list = Value::List(vec![Value::String("a".into()), Value::Bool(true), Value::Null]);
-        let attributes = [("list".into(), list), ("n".into(), Value::Number(3.0))];
+        let attributes = Value::Map([("list".into(), list), ("n".into(), Value::Number(3.0))].into());
         let who = Who {
             username: "ada".into(),
             name: "Ada\r\nX-Role: root".into(),
             email: "a".repeat(MAX_VALUE + 1),
             groups: ["staff", "a|root", "", "x\0", "dev ops", " root", "root "].map(str::to_owned).to_vec(),
-            attributes: Value::Map(attributes.into()),
+            attributes: Some(&attributes),
             ..Who::default()
         };
         let value = |field: &str| who.value(&field.parse().unwrap());
