@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "bindery/v1/flow.proto",
     ];
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rustc-env=BINDERY_TARGET={}", std::env::var("TARGET")?);
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(out.join("bindery.bin"), descriptors.encode_to_vec())?;

@@ -16,6 +16,7 @@ use bindery::sync::ledger::Ledger;
 use bindery::sync::protocol::{CHUNK, MAX_MESSAGE, node, version};
 use bindery::sync::service::{SyncApi, SyncOptions};
 use bindery::sync::sink::Nobody;
+use bindery::tls::client::Credentials;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use prost::Message as _;
@@ -440,7 +441,8 @@ fn fan_out(runtime: &Runtime) {
                 let store = Arc::new(Store::new(Settings::default()));
                 let follower = Arc::new(Ledger::new(Arc::clone(&store)));
                 let options = FollowOptions::new(vec![address.clone()], format!("follower-{number}"));
-                let network = Network { connect_timeout: Duration::from_secs(60) };
+                let network =
+                    Network { connect_timeout: Duration::from_secs(60), credentials: Credentials::default() };
                 let options = FollowOptions { connect_timeout: Duration::from_secs(60), ..options };
                 tokio::spawn(follow(follower, options, network, Nobody));
                 store

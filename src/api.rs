@@ -5,6 +5,7 @@
 pub mod ask;
 pub mod authzen;
 pub mod convert;
+pub mod deadline;
 pub mod decision;
 pub mod ext_authz;
 pub mod flow;

@@ -3,10 +3,13 @@
 //! Listeners and the signal to end are arguments, so that tests drive the same code. Must not know: where settings
 //! and configuration come from.
 
+pub mod access;
 pub mod admin;
+pub mod gate;
 pub mod identity;
+mod listen;
 pub mod places;
-mod web;
+pub mod tls;
 
 use crate::api::authzen::{self, AuthzenSettings};
 use crate::api::decision::DecisionApi;
@@ -15,6 +18,7 @@ use crate::api::flow::{FlowApi, LIFETIME, Tokens};
 use crate::api::forward_auth;
 use crate::api::gateway::Gateway;
 use crate::api::gateway::settings::{GatewaySettings, Rules};
+use crate::config::LoadSettings;
 use crate::evaluators::Evaluators;
 use crate::proto;
 use crate::proto::v1::decision_service_server::DecisionServiceServer;
@@ -23,32 +27,27 @@ use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
-use admin::Admin;
+use crate::tls::server::ServerTls;
+use access::Access;
+use admin::{Admin, Operation};
+use axum::Router;
 use envoy_types::ext_authz::v3::pb::AuthorizationServer;
 use futures_util::future::{join_all, pending};
-use futures_util::{Stream, StreamExt, TryFutureExt as _};
+use gate::{Gate, Load};
+use listen::Door;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
-
-/// Keepalive: a connection whose peer does not answer for this long is closed.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// The most streams (calls) under way on one connection.
-const MAX_STREAMS: u32 = 1_024;
-/// Wait before the next connection is taken when one could not be. Without it, a process that is out of file
-/// descriptors would spend all its time on failing.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The services that answer questions.
 const ANSWERING: [&str; 3] = [
@@ -71,10 +70,16 @@ pub struct Ending {
 pub struct Doors {
     /// Questions. Absent: none are answered here.
     pub decisions: Option<Decisions>,
-    /// Health over HTTP. Absent: only over gRPC.
-    pub admin: Option<TcpListener>,
+    /// What operators look at and change. Absent: there is only health over gRPC, beside what is served.
+    pub admin: Option<(Listeners, Operation)>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
     pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
+    /// Who may call what.
+    pub access: Arc<Access>,
+    /// How much is taken on.
+    pub load: LoadSettings,
+    /// Where questions are answered. Absent: where everything else runs, too.
+    pub runtime: Option<Handle>,
 }
 
 /// Where questions come in, and how they are answered.
@@ -105,13 +110,21 @@ pub struct Waits {
     pub demand: Option<Arc<dyn OnDemand>>,
 }
 
-/// Where questions come in.
+/// Where calls come in.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// Over TCP.
     pub tcp: Option<TcpListener>,
+    /// TLS over that.
+    pub tls: Option<Arc<ServerTls>>,
     /// Over a unix socket.
     pub unix: Option<BoundSocket>,
+}
+
+impl Listeners {
+    fn take_unix(&mut self) -> Option<UnixListener> {
+        self.unix.as_mut().and_then(|socket| socket.listener.take())
+    }
 }
 
 /// A unix socket that is listened on; its file goes when this does.
@@ -187,7 +200,13 @@ pub async fn run(
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
-    if let Some(mut doors) = doors.decisions {
+    let Doors { decisions, admin, sync, access, load, runtime } = doors;
+    let gate = Gate { access, load: Arc::new(Load::new(load.in_flight, load.queue)) };
+    let door = |listeners: &Listeners, router: Router| {
+        let (gate, tls) = (gate.clone(), listeners.tls.clone());
+        Door { router: router.with_state(()), gate, tls, load }
+    };
+    if let Some(mut doors) = decisions {
         let mut routes = Routes::builder();
         let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(doors.waits.revision);
         if let Some(demand) = doors.waits.demand {
@@ -207,23 +226,28 @@ pub async fn run(
         routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
         routes.add_service(api.into_service());
         services.extend(ANSWERING);
-        let routes = with_standard(routes, health_service.clone())?;
-        servers.extend(doors.grpc.serve(&routes, &stopping));
-        servers.extend(web::serve(&mut doors.http, &over_http, &stopping));
+        let over_grpc = door(&doors.grpc, with_standard(routes, health_service.clone())?);
+        let over_http = door(&doors.http, over_http);
+        let mut answering = listen::serve(&mut doors.grpc, &over_grpc, &stopping);
+        answering.extend(listen::serve(&mut doors.http, &over_http, &stopping));
+        servers.extend(answering.into_iter().map(|server| on(runtime.as_ref(), server)));
         sockets.extend([doors.grpc, doors.http]);
     }
-    if let Some((mut listeners, ledger, options)) = doors.sync {
+    if let Some((mut listeners, ledger, options)) = sync {
         let mut routes = Routes::builder();
         routes.add_service(SyncApi::new(ledger, options, stopping.clone()).into_service());
         services.push(sync_name);
-        let routes = with_standard(routes, health_service)?;
-        servers.extend(listeners.serve(&routes, &stopping));
+        let door = door(&listeners, with_standard(routes, health_service.clone())?);
+        servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }
     let (draining, drained) = watch::channel(false);
-    if let Some(listener) = doors.admin {
-        let admin = Admin { store: Arc::clone(&store), services, stopping: drained };
-        servers.push(Box::pin(admin::serve(listener, admin, stopped(stopping.clone()))));
+    if let Some((mut listeners, operation)) = admin {
+        let admin = Admin { store: Arc::clone(&store), services, stopping: drained, operation };
+        let over_grpc = with_standard(Routes::builder(), health_service)?;
+        let door = door(&listeners, admin::router(admin).merge(over_grpc));
+        servers.extend(listen::serve(&mut listeners, &door, &stopping));
+        sockets.push(listeners);
     }
     let serving = async move {
         let results = join_all(servers).await;
@@ -264,7 +288,7 @@ pub async fn run(
 fn with_standard(
     mut routes: tonic::service::RoutesBuilder,
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
-) -> Result<Routes, String> {
+) -> Result<Router, String> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -273,65 +297,21 @@ fn with_standard(
     routes.add_service(health);
     routes.add_service(reflection().build_v1().map_err(|error| error.to_string())?);
     routes.add_service(reflection().build_v1alpha().map_err(|error| error.to_string())?);
-    Ok(routes.routes())
+    Ok(routes.routes().into_axum_router())
 }
 
 type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-fn failed(error: tonic::transport::Error) -> String {
-    format!("a listener failed: {error}")
-}
-
-impl Listeners {
-    /// A server for each of them.
-    fn serve(&mut self, routes: &Routes, stopping: &watch::Receiver<bool>) -> Vec<Serving> {
-        let mut servers: Vec<Serving> = Vec::new();
-        if let Some(listener) = self.tcp.take() {
-            let incoming = patient(TcpListenerStream::new(listener));
-            let incoming = incoming.map(|connection| {
-                connection.inspect(|connection: &TcpStream| {
-                    // Without it, small answers wait for more to send.
-                    let _kept_as_it_is = connection.set_nodelay(true);
-                })
-            });
-            let stopped = stopped(stopping.clone());
-            let server = server().add_routes(routes.clone());
-            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped).map_err(failed)));
+/// The server, in this runtime if there is one.
+fn on(runtime: Option<&Handle>, server: Serving) -> Serving {
+    match runtime {
+        None => server,
+        Some(runtime) => {
+            let task = runtime.spawn(server);
+            let ended = |error| Err(format!("a listener's task ended: {error}"));
+            Box::pin(async move { task.await.unwrap_or_else(ended) })
         }
-        if let Some(listener) = self.unix.as_mut().and_then(|socket| socket.listener.take()) {
-            let incoming = patient(UnixListenerStream::new(listener));
-            let stopped = stopped(stopping.clone());
-            let server = server().add_routes(routes.clone());
-            servers.push(Box::pin(server.serve_with_incoming_shutdown(incoming, stopped).map_err(failed)));
-        }
-        servers
     }
-}
-
-fn server() -> Server {
-    Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(MAX_STREAMS))
-}
-
-/// Takes connections as they come, and pauses when one could not be taken for want of something on this side.
-fn patient<C>(
-    incoming: impl Stream<Item = io::Result<C>> + Send + 'static,
-) -> impl Stream<Item = io::Result<C>> + Send + 'static
-where
-    C: Send + 'static,
-{
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    incoming.then(|connection| async {
-        if let Err(error) = &connection
-            && !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
-        {
-            tracing::warn!(%error, "a connection cannot be taken");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        connection
-    })
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -390,20 +370,5 @@ mod tests {
         let refused = bind_unix(&path, 0o660).map(drop).unwrap_err();
         assert!(refused.contains("cannot be told whether somebody listens"), "{refused}");
         assert!(path.exists(), "somebody's socket is gone");
-    }
-
-    #[tokio::test]
-    async fn a_listener_out_of_means_pauses_and_goes_on() {
-        let out = || io::Error::from_raw_os_error(24);
-        let came = futures_util::stream::iter([
-            Err(out()),
-            Ok(1),
-            Err(io::ErrorKind::ConnectionAborted.into()),
-            Ok(2),
-        ]);
-        let start = tokio::time::Instant::now();
-        let taken: Vec<io::Result<i32>> = patient(came).collect().await;
-        assert!(start.elapsed() >= ACCEPT_PAUSE);
-        assert_eq!(taken.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -3,10 +3,15 @@
 //!
 //! Must not know: what the settings are used for.
 
+mod load;
 mod policies;
+mod security;
+mod shown;
 mod sync;
 
+pub use load::{LoadArgs, LoadSettings};
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
+pub use security::{AccessSettings, CallerSettings, ClientCertificates, ListenerTls, TlsArgs, TlsSettings};
 pub use sync::{Beyond, SyncArgs, SyncSettings};
 
 use crate::api::authzen::AuthzenSettings;
@@ -88,7 +93,7 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<String>,
 
-    /// Address for health over HTTP: /livez, /readyz and /healthz; loopback only [default: none]
+    /// Address for operators: health, metrics and more over HTTP, health over gRPC [default: none]
     #[arg(long, env = "BINDERY_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
 
@@ -108,7 +113,7 @@ pub struct ServeArgs {
     #[arg(long, env = "BINDERY_HTTP_SOCKET", value_name = "PATH")]
     pub http_socket: Option<PathBuf>,
 
-    /// Listen on other addresses than loopback; there is no encryption in this version
+    /// Listen on other addresses than loopback also where there is no TLS
     #[arg(long, env = "BINDERY_ALLOW_REMOTE", num_args = 0..=1, default_missing_value = "true")]
     pub allow_remote: Option<bool>,
 
@@ -158,9 +163,21 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub sync: SyncArgs,
 
+    /// TLS on listeners.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// How much is taken on.
+    #[command(flatten)]
+    pub load: LoadArgs,
+
     /// What policies need beside the configuration.
     #[command(flatten)]
     pub policies: PolicyArgs,
+
+    /// Who may call what; only in the settings file.
+    #[arg(skip)]
+    pub access: AccessSettings,
 
     /// What gateways may ask over Envoy's external authorization; only in the settings file.
     #[arg(skip)]
@@ -229,6 +246,12 @@ pub struct ServeSettings {
     pub log_level: String,
     /// How configuration comes and goes over streams.
     pub sync: SyncSettings,
+    /// TLS on listeners.
+    pub tls: TlsSettings,
+    /// How much is taken on.
+    pub load: LoadSettings,
+    /// Who may call what.
+    pub access: AccessSettings,
     /// What policies need beside the configuration.
     pub policies: PolicySettings,
     /// What gateways may ask over Envoy's external authorization.
@@ -279,11 +302,13 @@ impl ServeArgs {
         let default = if role == Role::Hub { "none" } else { "127.0.0.1:9191" };
         let listen = self.listen.or(file.listen).unwrap_or_else(|| default.to_owned());
         let allow_remote = self.allow_remote.or(file.allow_remote).unwrap_or(false);
-        let listen = address("listen", &listen, allow_remote)?;
+        let tls = self.tls.resolve(file.tls)?;
+        file.access.check()?;
+        let listen = address("listen", &listen, allow_remote || tls.grpc.is_some())?;
         let admin = self.admin_listen.or(file.admin_listen).unwrap_or_else(|| "none".to_owned());
         let socket = self.socket.or(file.socket);
         let http = self.http_listen.or(file.http_listen).unwrap_or_else(|| "none".to_owned());
-        let http = address("http-listen", &http, allow_remote)?;
+        let http = address("http-listen", &http, allow_remote || tls.http.is_some())?;
         let http_socket = self.http_socket.or(file.http_socket);
         let over_http = http.is_some() || http_socket.is_some();
         if role == Role::Sidecar && listen.is_none() && socket.is_none() && !over_http {
@@ -314,7 +339,7 @@ impl ServeArgs {
             application_access: self.application_access.or(file.application_access)
                 != Some(EmptyResult::Fail),
             listen,
-            admin: address("admin-listen", &admin, false)?,
+            admin: address("admin-listen", &admin, allow_remote || tls.admin.is_some())?,
             socket,
             http,
             http_socket,
@@ -329,7 +354,10 @@ impl ServeArgs {
             plan_lifetime: Duration::from_secs(lifetime),
             log_format: self.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
-            sync: self.sync.resolve(file.sync)?,
+            sync: self.sync.resolve(file.sync, allow_remote || tls.sync.is_some())?,
+            tls,
+            load: self.load.resolve(file.load)?,
+            access: file.access,
             policies: self.policies.resolve(file.policies)?,
             ext_authz: file.ext_authz,
             forward_auth: file.forward_auth,
@@ -366,6 +394,13 @@ impl ServeArgs {
     }
 }
 
+impl ServeSettings {
+    /// Whether questions are answered.
+    pub const fn answers(&self) -> bool {
+        self.listen.is_some() || self.socket.is_some() || self.http.is_some() || self.http_socket.is_some()
+    }
+}
+
 fn first<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
     if strong.is_empty() { weak } else { strong }
 }
@@ -385,10 +420,9 @@ fn address(setting: &str, text: &str, allow_remote: bool) -> Result<Option<Socke
         format!("{setting}: `{text}` is no address; write address:port, such as 127.0.0.1:9191, or none")
     })?;
     if !address.ip().is_loopback() && !allow_remote {
-        let remedy = if matches!(setting, "listen" | "http-listen") { ", or set allow-remote" } else { "" };
         return Err(format!(
-            "{setting}: `{address}` can be reached from other machines, and this version has no encryption and no \
-             authentication of callers; use a loopback address or a unix socket{remedy}"
+            "{setting}: `{address}` can be reached from other machines, and there is no TLS on it; use a loopback address \
+             or a unix socket, set tls-certificate and tls-key, or set allow-remote if something else keeps others out"
         ));
     }
     Ok(Some(address))
@@ -491,12 +525,12 @@ mod tests {
             // A table fits no setting, so what is known is told by the error.
             let policies = PolicyArgs::augment_args(clap::Command::new("policies"));
             let sync = SyncArgs::augment_args(clap::Command::new("sync"));
+            let load = LoadArgs::augment_args(clap::Command::new("load"));
+            let tls = TlsArgs::augment_args(clap::Command::new("tls"));
             let has = |command: &clap::Command| command.get_arguments().any(|it| it.get_id() == name);
-            let table = match (has(&policies), has(&sync)) {
-                (true, _) => "policies.",
-                (_, true) => "sync.",
-                _ => "",
-            };
+            let tables = [("policies.", &policies), ("sync.", &sync), ("load.", &load), ("tls.", &tls)];
+            let table = tables.iter().find(|(_, command)| has(command)).map_or("", |(table, _)| table);
+            let name = name.strip_prefix("tls_").unwrap_or(name);
             let text = format!("{table}{name} = {{}}");
             let error = toml::from_str::<ServeArgs>(&text).unwrap_err().to_string();
             assert_eq!(error.contains("unknown field"), name == "config", "{name}: {error}");

@@ -1,7 +1,12 @@
-//! Fetching something from a server over http or https: one client for all who do, with bounds, and without ever
-//! following a redirect.
+//! TLS on both sides: fetching something from a server over http or https (one client for all who do, with bounds, and
+//! without ever following a redirect), listening, and who has connected.
 //!
-//! Must not know: what is fetched.
+//! Must not know: what is fetched or served.
+
+pub mod client;
+pub mod files;
+pub mod peer;
+pub mod server;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
@@ -9,12 +14,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::error::Error;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,6 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(60);
 /// How many connections wait for the next question.
 const MAX_IDLE: usize = 8;
-/// The largest file of certificates that is read, in bytes.
-const MAX_CERTIFICATES: u64 = 1 << 20;
 
 /// Fetches from one server, whose URL said whether that is over TLS.
 #[derive(Clone)]
@@ -78,7 +77,7 @@ impl Client {
     /// When there is nobody to trust.
     pub fn new(uri: &http::Uri, authorities: Option<&Path>) -> Result<Self, String> {
         let connector = if uri.scheme_str() == Some("https") {
-            let roots = authorities.map_or_else(system_roots, roots_in)?;
+            let roots = authorities.map_or_else(system_roots, files::roots)?;
             HttpsConnectorBuilder::new().with_tls_config(config(roots)?).https_only()
         } else {
             // Never used for TLS, so there is nobody to trust.
@@ -131,34 +130,17 @@ fn system_roots() -> Result<rustls::RootCertStore, String> {
     Ok(roots)
 }
 
-/// The certificates in this file, and no others.
-fn roots_in(path: &Path) -> Result<rustls::RootCertStore, String> {
-    let shown = path.display();
-    let unreadable = |error| format!("the certificates in `{shown}` cannot be read: {error}");
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_CERTIFICATES + 1).read_to_end(&mut text))
-        .map_err(unreadable)?;
-    if text.len() as u64 > MAX_CERTIFICATES {
-        return Err(format!("`{shown}` has more than {MAX_CERTIFICATES} bytes; name a file of certificates"));
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let added = certificate.map_err(|error| format!("`{shown}` is no PEM file of certificates: {error}"));
-        roots.add(added?).map_err(|error| format!("a certificate in `{shown}` cannot be used: {error}"))?;
-    }
-    if roots.is_empty() {
-        return Err(format!("`{shown}` holds no certificate; name a PEM file with at least one"));
-    }
-    Ok(roots)
-}
-
 fn config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions =
         rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let versions = versions.map_err(|error| format!("TLS cannot be used: {error}"))?;
+    let versions = versions.map_err(self::versions)?;
     Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// There are no versions of TLS that can be spoken.
+fn versions(error: rustls::Error) -> String {
+    format!("TLS cannot be used: {error}")
 }
 
 /// An error with what caused it: the outer one alone says little.
@@ -178,6 +160,9 @@ fn causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use std::io::Read as _;
 
     /// Answers one request over TLS, as `localhost`; whether a client cared to ask.
     fn serve(listener: std::net::TcpListener) -> std::thread::JoinHandle<bool> {

@@ -16,6 +16,7 @@ mod tests {
     use bindery::sync::ledger::Ledger;
     use bindery::sync::service::{SyncApi, SyncOptions};
     use bindery::sync::sink::Nobody;
+    use bindery::tls::client::Credentials;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::time::Duration;
@@ -128,7 +129,8 @@ mod tests {
             on_demand: Some(Arc::clone(&demand)),
             ..FollowOptions::new(vec![address], "part".into())
         };
-        let network = Network { connect_timeout: Duration::from_secs(5) };
+        let network =
+            Network { connect_timeout: Duration::from_secs(5), credentials: Credentials::default() };
         tokio::spawn(follow(Arc::clone(&part), following, network, Nobody));
         let api = DecisionApi::new(Arc::clone(part.store()), Arc::new(Evaluators::default()));
         let mut routes = tonic::service::Routes::builder();

@@ -49,7 +49,7 @@ mod tests {
         let (ready, ready_seen) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
         let store = Arc::new(Store::new(Settings::default()));
-        let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
+        let listeners = Listeners { tcp: Some(tcp), unix: Some(unix), ..Listeners::default() };
         let waits = Waits { revision: Duration::from_millis(50), demand: None };
         let shutdown = async move { drop(stopped.await) };
         let served = Arc::clone(&store);

@@ -28,6 +28,7 @@ mod tests {
     use bindery::sync::protocol;
     use bindery::sync::service::SyncApi;
     use bindery::sync::sink::{Nobody, Watcher};
+    use bindery::tls::client::Credentials;
     use futures_util::StreamExt;
     use prost::Message as _;
     use std::path::{Path, PathBuf};
@@ -145,7 +146,8 @@ mod tests {
 
     fn follows(tasks: &mut JoinSet<()>, ledger: &Arc<Ledger>, hub: &Path, watcher: impl Watcher + 'static) {
         let options = follow_options(vec![address(hub)]);
-        let network = Network { connect_timeout: options.connect_timeout };
+        let network =
+            Network { connect_timeout: options.connect_timeout, credentials: Credentials::default() };
         let ledger = Arc::clone(ledger);
         tasks.spawn(async move { match follow(ledger, options, network, watcher).await {} });
     }

@@ -75,7 +75,8 @@ impl DecisionApi {
     /// How long a call may wait for a revision.
     pub(super) fn patience(&self, metadata: &MetadataMap) -> Duration {
         // The answer that it is not there must come before the caller's time is up.
-        deadline(metadata).map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)))
+        super::deadline::of(metadata.as_ref())
+            .map_or(self.patience, |left| self.patience.min(left.mul_f64(0.8)))
     }
 
     /// Sees to it that what a question is about is here, where only a part is held.
@@ -226,22 +227,6 @@ impl DecisionService for DecisionApi {
         let (api, waiting) = (self.clone(), FuturesUnordered::new());
         Ok(Response::new(Answers { api, questions, ended: false, waiting }))
     }
-}
-
-/// How long a caller waits, as far as it says.
-fn deadline(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.saturating_mul(3_600)),
-        "M" => Duration::from_secs(number.saturating_mul(60)),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 fn batch_result(result: Result<v1::CheckResponse, Failure>) -> v1::check_batch_result::Result {

@@ -1,16 +1,21 @@
-//! Health over HTTP, for probes and people: `/livez`, `/readyz` and `/healthz`.
+//! What operators look at and change, over HTTP: health for probes and people (`/livez`, `/readyz`, `/healthz`), what runs
+//! (`/build`, `/config`), what is logged (`/log-level`) and where time goes (`/profile`).
 //!
-//! Must not know: what is decided.
+//! Must not know: what is decided, who may call this.
+
+mod profile;
 
 use crate::store::Store;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How a server is doing.
@@ -56,29 +61,114 @@ pub struct Admin {
     pub services: Vec<&'static str>,
     /// Turns true at shutdown.
     pub stopping: watch::Receiver<bool>,
+    /// What there is beside health.
+    pub operation: Operation,
 }
 
-/// Serves until `stopped`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    admin: Admin,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), String> {
-    axum::serve(listener, router(admin))
-        .with_graceful_shutdown(stopped)
-        .await
-        .map_err(|error| format!("admin-listen: {error}"))
+/// What operators see and change beside health.
+#[derive(Clone, Default)]
+pub struct Operation {
+    /// The settings in force, without anything secret, as JSON.
+    pub settings: Value,
+    /// What is logged. Absent: that cannot be changed.
+    pub log_level: Option<Arc<dyn LogLevel>>,
 }
 
-fn router(admin: Admin) -> Router {
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operation").finish_non_exhaustive()
+    }
+}
+
+/// What is logged, which may change while the server runs.
+pub trait LogLevel: Send + Sync {
+    /// The filter in force.
+    fn level(&self) -> String;
+
+    /// Puts another filter into force.
+    ///
+    /// # Errors
+    /// When it is not understood; then the old one stays.
+    fn set_level(&self, filter: &str) -> Result<(), String>;
+}
+
+/// The routes.
+pub(super) fn router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
+        .route("/build", get(build))
+        .route("/config", get(config))
+        .route("/log-level", get(log_level).put(set_log_level))
+        .route("/profile", get(profile))
         .with_state(Arc::new(admin))
+}
+
+/// What was built.
+async fn build() -> impl IntoResponse {
+    let report = json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "target": env!("BINDERY_TARGET"),
+        "profile": if cfg!(debug_assertions) { "debug" } else { "release" },
+    });
+    ([(header::CONTENT_TYPE, "application/json")], format!("{report:#}\n"))
+}
+
+async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{:#}\n", admin.operation.settings))
+}
+
+async fn log_level(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    match &admin.operation.log_level {
+        Some(level) => (StatusCode::OK, format!("{}\n", level.level())),
+        None => (StatusCode::NOT_IMPLEMENTED, "what is logged cannot be changed here\n".to_owned()),
+    }
+}
+
+async fn set_log_level(State(admin): State<Arc<Admin>>, filter: String) -> (StatusCode, String) {
+    let Some(level) = &admin.operation.log_level else {
+        return (StatusCode::NOT_IMPLEMENTED, "what is logged cannot be changed here\n".to_owned());
+    };
+    let (before, filter) = (level.level(), filter.trim());
+    match level.set_level(filter) {
+        Ok(()) => {
+            tracing::warn!(before, now = filter, "what is logged was changed");
+            (StatusCode::OK, format!("{filter}\n"))
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}
+
+/// How long to look where time goes.
+#[derive(Debug, Deserialize)]
+struct ProfileQuery {
+    #[serde(default = "ten")]
+    seconds: u64,
+}
+
+const fn ten() -> u64 {
+    10
+}
+
+/// Where the time of this process goes, looked at a hundred times a second, in the format of pprof.
+async fn profile(query: Result<Query<ProfileQuery>, QueryRejection>) -> Response {
+    let bad =
+        |text: &str| (StatusCode::BAD_REQUEST, format!("seconds: {text}; write 1 to 60\n")).into_response();
+    let Ok(Query(ProfileQuery { seconds })) = query else { return bad("is no number") };
+    if !(1..=60).contains(&seconds) {
+        return bad(&format!("{seconds} is not between 1 and 60"));
+    }
+    match profile::take(Duration::from_secs(seconds)).await {
+        Ok(profile) => {
+            let name = "attachment; filename=\"bindery.pb\"";
+            let headers =
+                [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, name)];
+            (headers, profile).into_response()
+        }
+        Err(error) => (StatusCode::CONFLICT, format!("{error}\n")).into_response(),
+    }
 }
 
 impl Admin {
@@ -144,7 +234,8 @@ mod tests {
         let store = Arc::new(Store::new(Settings::default()));
         let (stop, stopping) = watch::channel(false);
         let services = vec!["bindery.v1.DecisionService", "bindery.v1.SyncService"];
-        let router = router(Admin { store: Arc::clone(&store), services, stopping });
+        let router =
+            router(Admin { store: Arc::clone(&store), services, stopping, operation: Operation::default() });
         assert_eq!(get(&router, "/livez").await.0, 200);
         assert_eq!(get(&router, "/readyz").await, (503, "not ready\n".to_owned()));
         let group = v1::Group { name: "staff".into(), ..Default::default() };

@@ -9,6 +9,7 @@ mod requests;
 mod scene;
 mod through;
 
+use super::address::ReachArgs;
 use super::output::{Screen, one_line};
 use super::{Exit, address, push};
 use clap::{Args, ValueEnum};
@@ -30,7 +31,10 @@ Examples:
 
 Exit code: 0 every request met its end, 1 some did not, 2 the server cannot be attacked.")]
 pub(super) struct AttackArgs {
-    /// Server of envoy.service.auth.v3.Authorization: http://ADDRESS:PORT, or unix:PATH
+    #[command(flatten)]
+    reach: ReachArgs,
+
+    /// Server of envoy.service.auth.v3.Authorization: http(s)://ADDRESS:PORT, or unix:PATH
     #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["through", "write_scene"])]
     to: Option<String>,
 
@@ -127,7 +131,7 @@ fn attack(args: &AttackArgs, screen: &mut Screen<'_>) -> Result<Vec<Outcome>, St
     runtime.block_on(async {
         match (&args.to, &args.through) {
             (Some(to), _) => {
-                let mut server = direct::Server::connect(&address::url(to)?).await?;
+                let mut server = direct::Server::connect(address::server(to, &args.reach)?).await?;
                 for (index, attack) in attacks.iter().enumerate() {
                     screen.show_progress(format_args!("{} of {}", index + 1, attacks.len()));
                     for raw in [true, false] {

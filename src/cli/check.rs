@@ -6,10 +6,12 @@ pub(super) mod ask;
 pub(super) mod question;
 
 use super::Exit;
+use super::address::{self, ReachArgs};
 use super::output::{Screen, count, one_line, tree};
 use super::sources::{BlueprintArgs, StoreArgs};
 use crate::config::PolicyArgs;
 use crate::proto::{self, v1};
+use crate::tls::client::Server;
 use clap::{Args, ValueEnum};
 use question::QuestionArgs;
 use serde_json::json;
@@ -66,9 +68,12 @@ pub(super) struct CheckArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who is asked")]
 pub(super) struct WhomArgs {
-    /// Server to ask: http://ADDRESS:PORT, or unix:PATH [default: http://127.0.0.1:9191]
+    /// Server to ask: http(s)://ADDRESS:PORT, or unix:PATH [default: http://127.0.0.1:9191]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["bundle", "blueprint"])]
     pub(super) server: Option<String>,
+
+    #[command(flatten)]
+    pub(super) reach: ReachArgs,
 
     /// Bundle to decide from, without a server: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
@@ -77,6 +82,14 @@ pub(super) struct WhomArgs {
     /// Blueprint to decide from, without a server: a file or a directory; may be given several times
     #[arg(long, value_name = "PATH")]
     pub(super) blueprint: Vec<PathBuf>,
+}
+
+impl WhomArgs {
+    /// The server that is asked, the usual one where none is named.
+    pub(super) fn asked(&self) -> Result<Server, Trouble> {
+        let address = self.server.as_deref().unwrap_or(ask::DEFAULT_SERVER);
+        address::server(address, &self.reach).map_err(|why| Trouble::question(format!("server: {why}")))
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -191,8 +204,7 @@ fn answer(args: CheckArgs) -> Result<(v1::CheckResponse, bool), Trouble> {
         Trouble::new(tonic::Code::Internal, format!("the runtime cannot be started: {error}"))
     })?;
     let response = if whom.bundle.is_empty() && whom.blueprint.is_empty() {
-        let server = whom.server.unwrap_or_else(|| ask::DEFAULT_SERVER.to_owned());
-        runtime.block_on(ask::server(&server, request))?
+        runtime.block_on(ask::server(&whom.asked()?, request))?
     } else {
         let spec = blueprints.spec(&whom.bundle, &whom.blueprint);
         let policies = policies.resolve(PolicyArgs::default()).map_err(Trouble::question)?;

@@ -3,6 +3,7 @@
 //! Must not know: how a difference is found.
 
 use super::Exit;
+use super::address::ReachArgs;
 use super::output::{Screen, change, one_line};
 use super::sources::{self, BlueprintArgs};
 use super::{address, push};
@@ -36,6 +37,9 @@ pub(super) struct DiffArgs {
     #[command(flatten)]
     blueprints: BlueprintArgs,
 
+    #[command(flatten)]
+    reach: ReachArgs,
+
     /// Leave nothing out
     #[arg(long, help_heading = "Output")]
     full: bool,
@@ -57,7 +61,8 @@ pub(super) enum Format {
 /// Runs the command.
 pub(super) fn run(args: &DiffArgs, screen: &mut Screen<'_>) -> Exit {
     let json = args.output == Format::Json;
-    let sides = side(&args.a, &args.blueprints).and_then(|a| Ok((a, side(&args.b, &args.blueprints)?)));
+    let sides = side(&args.a, &args.blueprints, &args.reach)
+        .and_then(|a| Ok((a, side(&args.b, &args.blueprints, &args.reach)?)));
     let (a, b) = match sides {
         Ok(sides) => sides,
         Err(problems) => {
@@ -80,12 +85,12 @@ pub(super) fn run(args: &DiffArgs, screen: &mut Screen<'_>) -> Exit {
     if diff.is_empty() { Exit::Good } else { Exit::Bad }
 }
 
-fn side(text: &str, blueprints: &BlueprintArgs) -> Result<Arc<Snapshot>, Vec<String>> {
+fn side(text: &str, blueprints: &BlueprintArgs, reach: &ReachArgs) -> Result<Arc<Snapshot>, Vec<String>> {
     if address::is_server(text) {
-        let url = address::url(text).map_err(|error| vec![error])?;
+        let server = address::server(text, reach).map_err(|error| vec![error])?;
         let runtime = push::runtime().map_err(|error| vec![error])?;
         let node = push::node("diff");
-        let held = runtime.block_on(publish::fetch(&url, &node, Settings::default(), 1));
+        let held = runtime.block_on(publish::fetch(&server, &node, Settings::default(), 1));
         let held = held.map_err(|error| vec![error.to_string()])?;
         return Ok(held.ledger.store().load());
     }

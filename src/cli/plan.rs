@@ -133,7 +133,7 @@ fn plan(args: PlanArgs) -> Result<(Desk, v1::PlanFlowRequest, v1::PlanFlowRespon
     let explain = v1::ExplainLevel::Full.into();
     let request = v1::PlanFlowRequest { flow, subject, context, allow_empty, explain, min_revision: 0 };
     let desk = if whom.bundle.is_empty() && whom.blueprint.is_empty() {
-        Desk::server(whom.server)?
+        Desk::server(whom.asked()?)?
     } else {
         let spec = blueprints.spec(&whom.bundle, &whom.blueprint);
         let policies = policies.resolve(PolicyArgs::default()).map_err(Trouble::question)?;

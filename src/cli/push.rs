@@ -4,6 +4,7 @@
 
 mod files;
 
+use super::address::ReachArgs;
 use super::diff::Format;
 use super::output::{Align, Screen, change, columns, count, one_line};
 use super::sources::{self, BlueprintArgs};
@@ -17,6 +18,7 @@ use crate::sync::diff::{Diff, between};
 use crate::sync::ledger::Ledger;
 use crate::sync::publish::{self, Event, PushOptions, Pushed, Trouble};
 use crate::sync::source::SourceSpec;
+use crate::tls::client::Server;
 use clap::Args;
 use serde_json::{Value, json};
 use std::hash::{BuildHasher as _, RandomState};
@@ -51,9 +53,12 @@ pub(super) struct PushArgs {
     #[arg(long, value_name = "PATH")]
     blueprint: Vec<PathBuf>,
 
-    /// Server to push to: its sync listener, http://ADDRESS:PORT or unix:PATH
+    /// Server to push to: its sync listener, http(s)://ADDRESS:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     to: String,
+
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// Stay, and push every change of the files
     #[arg(long, conflicts_with = "dry_run")]
@@ -99,8 +104,8 @@ pub(super) fn node(command: &str) -> String {
 
 /// Runs the command.
 pub(super) fn run(args: &PushArgs, screen: &mut Screen<'_>) -> Exit {
-    let ready = address::url(&args.to).and_then(|url| Ok((url, runtime()?)));
-    let (url, runtime) = match ready {
+    let ready = address::server(&args.to, &args.reach).and_then(|server| Ok((server, runtime()?)));
+    let (server, runtime) = match ready {
         Ok(ready) => ready,
         Err(error) => {
             screen.note(format_args!("not pushed: {}", one_line(&error)));
@@ -108,7 +113,7 @@ pub(super) fn run(args: &PushArgs, screen: &mut Screen<'_>) -> Exit {
         }
     };
     let spec = args.blueprints.spec(&args.paths, &args.blueprint);
-    let mut push = Push { args, url, meant: None };
+    let mut push = Push { args, server, meant: None };
     if args.watch {
         return runtime.block_on(files::follow(&mut push, &spec, screen));
     }
@@ -134,7 +139,7 @@ fn load(spec: &SourceSpec) -> Result<Arc<Snapshot>, Vec<String>> {
 /// A push under way.
 struct Push<'a> {
     args: &'a PushArgs,
-    url: String,
+    server: Server,
     /// What everything sums up to that somebody said is meant.
     meant: Option<u128>,
 }
@@ -177,7 +182,7 @@ impl Push<'_> {
         let mut shown = Diff::default();
         for _ in 0..ATTEMPTS {
             let epoch = RandomState::new().hash_one(&name).max(1);
-            let held = match publish::fetch(&self.url, &name, Settings::default(), epoch).await {
+            let held = match publish::fetch(&self.server, &name, Settings::default(), epoch).await {
                 Ok(held) => held,
                 Err(trouble) => return Ended { diff: shown, outcome: Outcome::Broke(trouble) },
             };
@@ -251,7 +256,7 @@ impl Push<'_> {
             // Heard for as long as this function runs.
             let _heard = events.send(event);
         };
-        let mut pushing = Box::pin(publish::push(ledger, base, &self.url, &options, tell));
+        let mut pushing = Box::pin(publish::push(ledger, base, &self.server, &options, tell));
         let mut stay = stay;
         let mut in_force = None;
         if is_same {

@@ -6,6 +6,7 @@ use super::evaluators::evaluators;
 use crate::api::ask::now;
 use crate::api::flow::Tokens;
 use crate::api::gateway::settings::{GatewaySettings, Rules};
+use crate::app::admin::Operation;
 use crate::app::{self, Decisions, Doors, Ending, Listeners, Waits};
 use crate::config::{self, Authority, Beyond, LogFormat, ServeArgs, ServeSettings};
 use crate::model::Version;
@@ -20,6 +21,7 @@ use crate::sync::sink::Nobody;
 use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch::{self, Watch};
 use crate::telemetry;
+use crate::tls::server::ServerTls;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the server with these arguments until SIGTERM or SIGINT.
@@ -48,14 +51,32 @@ pub fn hub(args: ServeArgs) -> Result<(), String> {
 fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
     telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the runtime cannot be started: {error}"))?;
-    runtime.block_on(run(settings))
+    // Questions have threads of their own: however many there are, configuration and operators get their turn.
+    let answering = (settings.answers()).then(|| runtime("answer", None)).transpose()?;
+    let rest = runtime("serve", Some(REST_THREADS))?;
+    let handle = answering.as_ref().map(|runtime| runtime.handle().clone());
+    let result = rest.block_on(run(settings, handle));
+    // What is cut off at the end is not waited for.
+    for runtime in answering.into_iter().chain([rest]) {
+        runtime.shutdown_background();
+    }
+    result
 }
 
-async fn run(settings: ServeSettings) -> Result<(), String> {
+/// Threads for everything but questions.
+const REST_THREADS: usize = 2;
+
+/// A runtime whose threads have this name, as many as there are cores unless it is said how many.
+fn runtime(name: &str, threads: Option<usize>) -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.thread_name(name).enable_all().build();
+    runtime.map_err(|error| format!("the runtime cannot be started: {error}"))
+}
+
+async fn run(settings: ServeSettings, answering: Option<Handle>) -> Result<(), String> {
     let ledger = Arc::new(open(&settings)?);
     let store = Arc::clone(ledger.store());
     let evaluators = Arc::new(evaluators(&settings.policies)?);
@@ -82,7 +103,8 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
     limit(&store, &settings)?;
     let demand = settings.sync.on_demand.then(|| Arc::new(Demand::new(DemandOptions::default())));
     let mut followed = Vec::new();
-    let doors = listen(&settings, &ledger, demand.clone(), files, &mut followed).await?;
+    let mut doors = listen(&settings, &ledger, demand.clone(), files, &mut followed).await?;
+    doors.runtime = answering;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let watching = if settings.watch && files {
@@ -104,7 +126,10 @@ async fn run(settings: ServeSettings) -> Result<(), String> {
             on_demand: demand,
             ..FollowOptions::new(settings.sync.follow.clone(), node(&settings))
         };
-        let network = Network { connect_timeout: options.connect_timeout };
+        let network = Network {
+            connect_timeout: options.connect_timeout,
+            credentials: settings.sync.follow_as.clone(),
+        };
         tokio::spawn(follow(Arc::clone(&ledger), options, network, Nobody));
     } else if !files {
         store.load().freshness().follow();
@@ -264,7 +289,9 @@ async fn listen(
     files: bool,
     watching: &mut Vec<Watch>,
 ) -> Result<Doors, String> {
-    let mut doors = Doors::default();
+    let (secured, watch) = app::tls::open(&settings.tls, &settings.access)?;
+    watching.extend(watch);
+    let mut doors = Doors { load: settings.load, access: Arc::clone(&secured.access), ..Doors::default() };
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
@@ -281,17 +308,26 @@ async fn listen(
             forward_auth: rules("forward_auth", &settings.forward_auth)?,
             authzen: settings.authzen.clone(),
             tokens: Some(Arc::new(tokens(settings)?)),
-            grpc: listeners(settings, "listen", settings.listen, socket, "answering").await?,
-            http: listeners(settings, "http-listen", http.0, http.1, "answering over HTTP").await?,
+            grpc: listeners(settings, "listen", settings.listen, &secured.grpc, socket, "answering").await?,
+            http: {
+                let what = "answering over HTTP";
+                listeners(settings, "http-listen", http.0, &secured.http, http.1, what).await?
+            },
             waits: Waits { revision: settings.sync.revision_wait, demand },
         });
     }
-    doors.admin = listeners(settings, "admin-listen", settings.admin, None, "telling health").await?.tcp;
+    if settings.admin.is_some() {
+        let what = "there for operators";
+        let listeners =
+            listeners(settings, "admin-listen", settings.admin, &secured.admin, None, what).await?;
+        doors.admin = Some((listeners, Operation { settings: settings.shown(), log_level: None }));
+    }
     let sync = &settings.sync;
     if sync.is_served() {
         let serving = "serving publishers and followers";
+        let socket = sync.socket.as_deref();
         let listeners =
-            listeners(settings, "sync-listen", sync.listen, sync.socket.as_deref(), serving).await?;
+            listeners(settings, "sync-listen", sync.listen, &secured.sync, socket, serving).await?;
         let closed_to_publishers = match (files, sync.follow.is_empty()) {
             (true, _) => Some("this server takes its configuration from files; change those"),
             (false, false) => Some("this server follows a hub; publish there"),
@@ -320,17 +356,18 @@ async fn listeners(
     settings: &ServeSettings,
     setting: &str,
     address: Option<SocketAddr>,
+    tls: &Option<Arc<ServerTls>>,
     socket: Option<&Path>,
     what: &str,
 ) -> Result<Listeners, String> {
-    let mut listeners = Listeners::default();
+    let mut listeners = Listeners { tls: tls.clone(), ..Listeners::default() };
     if let Some(address) = address {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             format!("{setting}: `{address}` cannot be listened on: {error}; choose another")
         })?;
         // Port 0 is any free one.
         let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "{what} over TCP");
+        tracing::info!(%address, tls = tls.is_some(), "{what} over TCP");
         listeners.tcp = Some(listener);
     }
     if let Some(path) = socket {
@@ -360,7 +397,7 @@ mod tests {
         let bundle = directory.path().join("b.yaml");
         std::fs::write(&bundle, "applications:\n- slug: wiki\n  nmae: Wiki\n- slug: [wiki]\n").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(run(settings(&bundle))).unwrap_err();
+        let error = runtime.block_on(run(settings(&bundle), None)).unwrap_err();
         assert!(error.starts_with("the configuration is not valid, so there is nothing to serve"), "{error}");
         for part in ["b.yaml:3", "nmae", "b.yaml:4"] {
             assert!(error.contains(part), "{error}");

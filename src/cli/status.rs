@@ -2,6 +2,7 @@
 //!
 //! Must not know: what health means.
 
+use super::address::ReachArgs;
 use super::diff::Format;
 use super::output::{Align, Screen, columns, one_line};
 use super::{Exit, address, push};
@@ -31,8 +32,11 @@ Examples:
 
 Exit code: 0 ready and current, 1 ready but not known to be current, 2 not ready, or nobody is there.")]
 pub(super) struct StatusArgs {
-    /// Server to ask: http://ADDRESS:PORT, or unix:PATH
+    /// Server to ask: http(s)://ADDRESS:PORT, or unix:PATH
     address: String,
+
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// How to show the result
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output", default_value_t = Format::Text)]
@@ -53,7 +57,7 @@ struct Status {
 /// Runs the command.
 pub(super) fn run(args: &StatusArgs, screen: &mut Screen<'_>) -> Exit {
     let json = args.output == Format::Json;
-    match ask(&args.address) {
+    match ask(&args.address, &args.reach) {
         Ok(status) => {
             if json {
                 screen.line(format_args!("{:#}", as_json(&status)));
@@ -76,13 +80,13 @@ pub(super) fn run(args: &StatusArgs, screen: &mut Screen<'_>) -> Exit {
     }
 }
 
-fn ask(text: &str) -> Result<Status, String> {
-    let url = address::url(text)?;
+fn ask(text: &str, reach: &ReachArgs) -> Result<Status, String> {
+    let server = address::server(text, reach)?;
     let runtime = push::runtime()?;
     runtime.block_on(async {
-        let watching = publish::watch(&url, &push::node("status"), None).await;
+        let watching = publish::watch(&server, &push::node("status"), None).await;
         let introduction = watching.map_err(|error| error.to_string())?.introduction;
-        let channel = publish::connect(&url).await.map_err(|error: Trouble| error.to_string())?;
+        let channel = publish::connect(&server).await.map_err(|error: Trouble| error.to_string())?;
         let mut client = HealthClient::new(channel);
         let mut healths = [None; 3];
         for (service, health) in ["", CURRENT, SERVICE_NAME].into_iter().zip(&mut healths) {

@@ -2,6 +2,7 @@
 //!
 //! Must not know: how changes travel.
 
+use super::address::ReachArgs;
 use super::diff::Format;
 use super::output::{Paint, Screen, change, one_line};
 use super::{Exit, address, push};
@@ -10,6 +11,7 @@ use crate::sync::diff::{Diff, Entry, told};
 use crate::sync::ledger::{Committed, Ledger};
 use crate::sync::publish::{self, Trouble};
 use crate::sync::sink::Watcher;
+use crate::tls::client::Server;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -35,8 +37,11 @@ Examples:
 
 Exit code: 0 after --count changes, 2 when the server cannot be watched.")]
 pub(super) struct WatchArgs {
-    /// Server to watch: http://ADDRESS:PORT, or unix:PATH
+    /// Server to watch: http(s)://ADDRESS:PORT, or unix:PATH
     address: String,
+
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// End after so many changes
     #[arg(long, value_name = "NUMBER")]
@@ -49,8 +54,8 @@ pub(super) struct WatchArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &WatchArgs, screen: &mut Screen<'_>) -> Exit {
-    let watched =
-        address::url(&args.address).and_then(|url| push::runtime()?.block_on(watch(args, &url, screen)));
+    let watched = address::server(&args.address, &args.reach)
+        .and_then(|server| push::runtime()?.block_on(watch(args, &server, screen)));
     match watched {
         Ok(()) => Exit::Good,
         Err(error) => {
@@ -60,7 +65,7 @@ pub(super) fn run(args: &WatchArgs, screen: &mut Screen<'_>) -> Exit {
     }
 }
 
-async fn watch(args: &WatchArgs, url: &str, screen: &mut Screen<'_>) -> Result<(), String> {
+async fn watch(args: &WatchArgs, server: &Server, screen: &mut Screen<'_>) -> Result<(), String> {
     let ledger = Arc::new(Ledger::new(Arc::new(Store::new(Settings::default()))));
     let (changes, mut coming) = mpsc::channel(WAITING);
     let seen = Seen { last: Mutex::new(ledger.store().load()), changes };
@@ -73,7 +78,7 @@ async fn watch(args: &WatchArgs, url: &str, screen: &mut Screen<'_>) -> Result<(
     let mut told = 0;
     let mut first = true;
     loop {
-        let trouble = match publish::watch(url, &push::node("watch"), Some(ledger.store())).await {
+        let trouble = match publish::watch(server, &push::node("watch"), Some(ledger.store())).await {
             Ok(watching) => {
                 let introduction = watching.introduction.clone();
                 if first && introduction.version.revision == 0 {

@@ -3,6 +3,7 @@
 //! Must not know: the protocol.
 
 use super::address;
+use crate::tls::client::Credentials;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -24,16 +25,36 @@ pub enum Beyond {
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Configuration over streams")]
 pub struct SyncArgs {
-    /// Hub to follow, such as http://127.0.0.1:9192 or unix:///run/bindery/hub.sock; several are tried in turns
+    /// Hub to follow, such as https://hub:9192 or unix:///run/bindery/hub.sock; several are tried in turns
     #[arg(long, env = "BINDERY_FOLLOW", value_name = "URL", value_delimiter = ',')]
     pub follow: Vec<String>,
+
+    /// Authorities to trust with https, PEM; read for each connection [default: those of the system]
+    #[arg(long, env = "BINDERY_FOLLOW_AUTHORITIES", value_name = "FILE")]
+    pub follow_authorities: Option<PathBuf>,
+
+    /// Certificate that shows the hub who follows, PEM; read for each connection
+    #[arg(long, env = "BINDERY_FOLLOW_CERTIFICATE", value_name = "FILE")]
+    pub follow_certificate: Option<PathBuf>,
+
+    /// Its key, PEM
+    #[arg(long, env = "BINDERY_FOLLOW_KEY", value_name = "FILE")]
+    pub follow_key: Option<PathBuf>,
+
+    /// File whose first line is a token that shows the hub who follows; read for each connection
+    #[arg(long, env = "BINDERY_FOLLOW_TOKEN_FILE", value_name = "FILE")]
+    pub follow_token_file: Option<PathBuf>,
+
+    /// Name in the hub's certificate [default: the host of its address]
+    #[arg(long, env = "BINDERY_FOLLOW_SERVER_NAME", value_name = "NAME")]
+    pub follow_server_name: Option<String>,
 
     /// Hold only the targets and users that questions are about, fetched from the hub when first asked about [default:
     /// false]
     #[arg(long, env = "BINDERY_ON_DEMAND", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub on_demand: Option<bool>,
 
-    /// Address for publishers and followers; loopback only, until there is encryption [default: none]
+    /// Address for publishers and followers [default: none]
     #[arg(long, env = "BINDERY_SYNC_LISTEN", value_name = "ADDRESS")]
     pub sync_listen: Option<String>,
 
@@ -80,6 +101,8 @@ pub struct SyncArgs {
 pub struct SyncSettings {
     /// Hubs to follow.
     pub follow: Vec<String>,
+    /// Whom to trust there, and what shows who follows.
+    pub follow_as: Credentials,
     /// Whether only what is asked about is held.
     pub on_demand: bool,
     /// Address for publishers and followers.
@@ -112,11 +135,11 @@ impl SyncSettings {
 }
 
 impl SyncArgs {
-    /// These over the settings file over the defaults, checked.
+    /// These over the settings file over the defaults, checked. `allow_remote`: other addresses than loopback are taken.
     ///
     /// # Errors
     /// Names the setting that is wrong and what to do.
-    pub fn resolve(self, file: Self) -> Result<SyncSettings, String> {
+    pub fn resolve(self, file: Self, allow_remote: bool) -> Result<SyncSettings, String> {
         let within = |setting: &str, value: u64, least: u64, most: u64| {
             if (least..=most).contains(&value) {
                 Ok(value)
@@ -135,8 +158,18 @@ impl SyncArgs {
         }
         let follow = super::first(self.follow, file.follow);
         if let Some(wrong) = follow.iter().find(|url| !url.contains("://")) {
-            return Err(format!("follow: `{wrong}` is no URL; write http://HOST:PORT or unix:///PATH"));
+            return Err(format!(
+                "follow: `{wrong}` is no URL; write http://HOST:PORT, https://HOST:PORT or unix:///PATH"
+            ));
         }
+        let follow_as = Credentials {
+            authorities: self.follow_authorities.or(file.follow_authorities),
+            certificate: self.follow_certificate.or(file.follow_certificate),
+            key: self.follow_key.or(file.follow_key),
+            token_file: self.follow_token_file.or(file.follow_token_file),
+            server_name: self.follow_server_name.or(file.follow_server_name),
+        };
+        follow_as.check().map_err(|what| format!("follow-{what}"))?;
         let on_demand = self.on_demand.or(file.on_demand).unwrap_or(false);
         if on_demand && follow.is_empty() {
             return Err("on-demand: there is no hub to fetch from; set follow".to_owned());
@@ -146,8 +179,9 @@ impl SyncArgs {
             for_targets.iter().map(|text| staleness_for(text)).collect();
         Ok(SyncSettings {
             follow,
+            follow_as,
             on_demand,
-            listen: address("sync-listen", &listen, false)?,
+            listen: address("sync-listen", &listen, allow_remote)?,
             socket: self.sync_socket.or(file.sync_socket),
             last_good: self.last_good.or(file.last_good),
             node,
@@ -195,7 +229,7 @@ mod tests {
                 "max-staleness-for: `application/a` is not understood",
             ),
         ] {
-            let error = args.resolve(none()).unwrap_err();
+            let error = args.resolve(none(), false).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }
@@ -204,7 +238,7 @@ mod tests {
     fn ages_are_read_by_target() {
         let for_targets = vec!["application/a=b=30".to_owned()];
         let settings = SyncArgs { max_staleness_for: for_targets, ..SyncArgs::default() };
-        let settings = settings.resolve(SyncArgs::default()).unwrap();
+        let settings = settings.resolve(SyncArgs::default(), false).unwrap();
         assert_eq!(settings.max_staleness_for, [("application/a=b".to_owned(), Duration::from_secs(30))]);
         assert!(!settings.is_served() && settings.beyond == Beyond::Refuse);
     }

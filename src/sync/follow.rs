@@ -8,6 +8,7 @@ use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, version};
 use super::sink::{Ended, Sink, Watcher};
 use crate::proto::v1;
 use crate::proto::v1::sync_service_client::SyncServiceClient;
+use crate::tls::client::{Credentials, Link};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 /// How many messages may lie ready for the transport.
@@ -27,7 +28,7 @@ const GOOD: Duration = Duration::from_secs(10);
 /// How to follow.
 #[derive(Clone, Debug)]
 pub struct FollowOptions {
-    /// Addresses of hubs, such as `http://10.0.0.1:9192` or `unix:///run/bindery/sync.sock`. One is enough; they are
+    /// Addresses of hubs, such as `https://hub:9192` or `unix:///run/bindery/sync.sock`. One is enough; they are
     /// tried in turns.
     pub upstreams: Vec<String>,
     /// What this process is called.
@@ -65,28 +66,24 @@ pub trait Dial: Send + Sync {
     fn dial<'a>(
         &'a self,
         address: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Channel, String>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Link, String>> + Send + 'a>>;
 }
 
 /// Reaches addresses over TCP and unix sockets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
+    /// Whom to trust, and what shows who calls.
+    pub credentials: Credentials,
 }
 
 impl Dial for Network {
     fn dial<'a>(
         &'a self,
         address: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Channel, String>> + Send + 'a>> {
-        Box::pin(async move {
-            let endpoint = endpoint(address)?.connect_timeout(self.connect_timeout);
-            timeout(self.connect_timeout, endpoint.connect())
-                .await
-                .map_err(|_| format!("no connection within {:?}", self.connect_timeout))?
-                .map_err(|error| chain(&error))
-        })
+    ) -> Pin<Box<dyn Future<Output = Result<Link, String>> + Send + 'a>> {
+        Box::pin(async move { self.credentials.connect(endpoint(address)?, self.connect_timeout).await })
     }
 }
 
@@ -97,7 +94,7 @@ impl Dial for Network {
 pub fn endpoint(address: &str) -> Result<Endpoint, String> {
     Ok(Endpoint::from_shared(address.to_owned())
         .map_err(|error| {
-            format!("`{address}` is no address ({error}); write http://HOST:PORT or unix:///PATH")
+            format!("`{address}` is no address ({error}); write http://HOST:PORT, https://HOST:PORT or unix:///PATH")
         })?
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20))

@@ -3,7 +3,7 @@
 //! Must not know: where the configuration comes from.
 
 use super::feed::{Feed, Listener, Stop};
-use super::follow::{chain, endpoint};
+use super::follow::endpoint;
 use super::ledger::{Committed, Ledger};
 use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, version, version_of};
 use super::sink::{Ended, Sink, Watcher};
@@ -11,6 +11,7 @@ use crate::model::{Digest, Version};
 use crate::proto::v1;
 use crate::proto::v1::sync_service_client::SyncServiceClient;
 use crate::store::{Settings, Store};
+use crate::tls::client::{Link, Server};
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use v1::sink_message::Message as Said;
 
@@ -70,13 +70,11 @@ fn reason(status: &Status) -> String {
 /// A connection to a sync listener.
 ///
 /// # Errors
-/// When nobody is there.
-pub async fn connect(address: &str) -> Result<Channel, Trouble> {
-    let endpoint = endpoint(address).map_err(Trouble::Refused)?.connect_timeout(FIRST);
-    let connected = timeout(FIRST, endpoint.connect()).await;
-    connected
-        .map_err(|_| Trouble::Away(format!("nobody answers at `{address}` within {FIRST:?}")))?
-        .map_err(|error| Trouble::Away(format!("nobody answers at `{address}`: {}", chain(&error))))
+/// When nobody is there, or nobody who is trusted.
+pub async fn connect(server: &Server) -> Result<Link, Trouble> {
+    let endpoint = endpoint(&server.address).map_err(Trouble::Refused)?;
+    let connected = server.credentials.connect(endpoint, FIRST).await;
+    connected.map_err(|why| Trouble::Away(format!("nobody answers at `{}`: {why}", server.address)))
 }
 
 /// What a server says of itself.
@@ -111,8 +109,8 @@ impl std::fmt::Debug for Watching {
 ///
 /// # Errors
 /// When nobody is there, or it is no server of this protocol.
-pub async fn watch(address: &str, node: &str, held: Option<&Store>) -> Result<Watching, Trouble> {
-    let channel = connect(address).await?;
+pub async fn watch(server: &Server, node: &str, held: Option<&Store>) -> Result<Watching, Trouble> {
+    let (channel, address) = (connect(server).await?, server.address.as_str());
     let (to, messages) = mpsc::channel(READY);
     let snapshot = held.map(Store::load).filter(|snapshot| !snapshot.is_unset());
     let hello = v1::SinkHello {
@@ -184,8 +182,8 @@ pub struct Held {
 ///
 /// # Errors
 /// When nobody is there, or what it holds cannot be taken here.
-pub async fn fetch(address: &str, node: &str, settings: Settings, new_epoch: u64) -> Result<Held, Trouble> {
-    let watching = watch(address, node, None).await?;
+pub async fn fetch(server: &Server, node: &str, settings: Settings, new_epoch: u64) -> Result<Held, Trouble> {
+    let (watching, address) = (watch(server, node, None).await?, server.address.as_str());
     let introduction = watching.introduction.clone();
     if introduction.version == Version::default() {
         let history = Version { epoch: new_epoch, revision: 0 };
@@ -264,11 +262,11 @@ pub struct PushOptions {
 pub async fn push(
     ledger: &Ledger,
     base: Version,
-    address: &str,
+    server: &Server,
     options: &PushOptions,
     mut tell: impl FnMut(Event) + Send,
 ) -> Result<Pushed, Trouble> {
-    let channel = connect(address).await?;
+    let (channel, address) = (connect(server).await?, server.address.as_str());
     let (to, messages) = mpsc::channel(READY);
     let snapshot = ledger.snapshot();
     let hello = v1::SourceHello {

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("health", &["model", "store"]),
     ("telemetry", &["model"]),
-    ("config", &["model", "api"]),
+    ("config", &["model", "tls", "api"]),
     ("sync", &["model", "policy", "decision", "proto", "store", "tls"]),
     ("evaluators", &["model", "policy", "decision", "proto", "store", "tls"]),
     ("api", &["model", "policy", "decision", "proto", "store", "evaluators", "identity", "tls"]),

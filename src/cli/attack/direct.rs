@@ -4,6 +4,7 @@
 
 use super::Seen;
 use super::requests::Attack;
+use crate::tls::client::{self as server, Link};
 use envoy_types::ext_authz::v3::pb::{Address, CheckRequest, HeaderValue, HttpResponse};
 use envoy_types::pb::envoy::config::core::v3::{self as core, HeaderMap, SocketAddress};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
@@ -12,23 +13,25 @@ use envoy_types::pb::envoy::service::auth::v3::authorization_client::Authorizati
 use envoy_types::pb::google::protobuf::value::Kind;
 use std::time::Duration;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 /// How long a server may take for one request.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server that is attacked.
 pub(super) struct Server {
-    client: AuthorizationClient<Channel>,
+    client: AuthorizationClient<Link>,
     address: String,
 }
 
 impl Server {
-    pub(super) async fn connect(url: &str) -> Result<Self, String> {
-        let failed = |error: tonic::transport::Error| format!("nobody answers at `{url}`: {error}");
-        let channel =
-            Endpoint::from_shared(url.to_owned()).map_err(failed)?.connect().await.map_err(failed)?;
-        Ok(Self { client: AuthorizationClient::new(channel), address: url.to_owned() })
+    pub(super) async fn connect(server: server::Server) -> Result<Self, String> {
+        let server::Server { address, credentials } = server;
+        let endpoint = Endpoint::from_shared(address.clone());
+        let endpoint = endpoint.map_err(|error| format!("`{address}` is no address: {error}"))?;
+        let channel = credentials.connect(endpoint, DEADLINE).await;
+        let channel = channel.map_err(|error| format!("nobody answers at `{address}`: {error}"))?;
+        Ok(Self { client: AuthorizationClient::new(channel), address })
     }
 
     /// Asks, with headers as a list (`raw`) or as a map.

@@ -4,7 +4,6 @@
 
 use super::Trouble;
 use crate::api::ask::{self, Failure, check};
-use crate::cli::address;
 use crate::cli::evaluators::{evaluators, places};
 use crate::cli::sources;
 use crate::config::PolicySettings;
@@ -13,9 +12,11 @@ use crate::proto::v1;
 use crate::proto::v1::decision_service_client::DecisionServiceClient;
 use crate::store::{Settings, Store};
 use crate::sync::source::SourceSpec;
+use crate::tls::client::{Link, Server};
 use std::error::Error;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -59,19 +60,23 @@ impl From<Failure> for Trouble {
 }
 
 /// Asks a server.
-pub(super) async fn server(address: &str, request: v1::CheckRequest) -> Result<v1::CheckResponse, Trouble> {
-    asked(address, async |channel| DecisionServiceClient::new(channel).check(request).await).await
+pub(super) async fn server(server: &Server, request: v1::CheckRequest) -> Result<v1::CheckResponse, Trouble> {
+    asked(server, async |channel| DecisionServiceClient::new(channel).check(request).await).await
 }
 
 /// Puts one call to a server, within the time that one may take.
 pub(in crate::cli) async fn asked<T>(
-    address: &str,
-    call: impl AsyncFnOnce(Channel) -> Result<tonic::Response<T>, Status>,
+    server: &Server,
+    call: impl AsyncFnOnce(Link) -> Result<tonic::Response<T>, Status>,
 ) -> Result<T, Trouble> {
-    let endpoint = endpoint(address)?;
+    let (endpoint, address) = (endpoint(server)?, server.address.as_str());
+    let token = server.credentials.token().map_err(wrong)?;
     let call = async {
         let channel = endpoint.connect().await.map_err(|error| unreachable(address, &error))?;
-        call(channel).await.map(tonic::Response::into_inner).map_err(|status| refused(address, &status))
+        call(InterceptedService::new(channel, token))
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|status| refused(address, &status))
     };
     tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| {
         let seconds = DEADLINE.as_secs();
@@ -82,11 +87,16 @@ pub(in crate::cli) async fn asked<T>(
     })
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, Trouble> {
-    let wrong = |why: String| Trouble::question(format!("server: {why}"));
-    let url = address::url(address).map_err(wrong)?;
-    Endpoint::from_shared(url)
-        .map_err(|_| wrong(format!("`{address}` is no address; write http://ADDRESS:PORT or unix:PATH")))
+fn wrong(why: String) -> Trouble {
+    Trouble::question(format!("server: {why}"))
+}
+
+fn endpoint(server: &Server) -> Result<Endpoint, Trouble> {
+    let endpoint = Endpoint::from_shared(server.address.clone()).map_err(|_| {
+        let address = &server.address;
+        wrong(format!("`{address}` is no address; write http(s)://ADDRESS:PORT or unix:PATH"))
+    });
+    server.credentials.secure(endpoint?).map_err(wrong)
 }
 
 /// Nobody listens.
@@ -133,22 +143,27 @@ fn refused(address: &str, status: &Status) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::address;
+
+    fn server(address: &str) -> Result<Server, String> {
+        address::server(address, &address::ReachArgs::default())
+    }
 
     #[test]
     fn addresses_are_checked_before_use() {
         for address in
             ["http://127.0.0.1:9191", "127.0.0.1:9191", "localhost:9191", "unix:/run/b.sock", "unix:///b"]
         {
-            assert!(endpoint(address).is_ok(), "{address}");
+            assert!(endpoint(&server(address).unwrap()).is_ok(), "{address}");
         }
         for (address, part) in [
-            ("https://example.org", "asks for encryption"),
             ("unix:", "names no socket"),
             ("unix://", "names no socket"),
             ("ftp://x", "is no address that can be asked"),
-            ("http://a b", "is no address; write http://ADDRESS:PORT or unix:PATH"),
+            ("http://a b", "is no address; write http(s)://ADDRESS:PORT or unix:PATH"),
         ] {
-            let message = endpoint(address).unwrap_err().error.message;
+            let refused = server(address).map_err(wrong).and_then(|server| endpoint(&server).map(drop));
+            let message = refused.unwrap_err().error.message;
             assert!(message.contains(part), "{address}: {message}");
         }
     }

@@ -5,13 +5,14 @@
 use crate::api::ask::now;
 use crate::api::flow::{LIFETIME, Tokens, next_on, plan_on};
 use crate::cli::check::Trouble;
-use crate::cli::check::ask::{DEFAULT_SERVER, asked, loaded};
+use crate::cli::check::ask::{asked, loaded};
 use crate::config::PolicySettings;
 use crate::evaluators::Evaluators;
 use crate::proto::v1;
 use crate::proto::v1::flow_service_client::FlowServiceClient;
 use crate::store::{Settings, Snapshot};
 use crate::sync::source::SourceSpec;
+use crate::tls::client::Server;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -22,7 +23,7 @@ pub(super) struct Desk {
 }
 
 enum Whom {
-    Server(String),
+    Server(Server),
     Files(Box<Files>),
 }
 
@@ -33,10 +34,9 @@ struct Files {
 }
 
 impl Desk {
-    /// Asks a server, the usual one where none is named.
-    pub(super) fn server(address: Option<String>) -> Result<Self, Trouble> {
-        let address = address.unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        Ok(Self { runtime: runtime()?, whom: Whom::Server(address) })
+    /// Asks a server.
+    pub(super) fn server(server: Server) -> Result<Self, Trouble> {
+        Ok(Self { runtime: runtime()?, whom: Whom::Server(server) })
     }
 
     /// Asks files.
