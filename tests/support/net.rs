@@ -3,7 +3,7 @@
 //! Must not know: what is said over it.
 
 use bindery::sync::follow::{Dial, chain};
-use bindery::tls::client::{Link, bare};
+use bindery::tls::client::{self, bare};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
 use std::io;
@@ -162,7 +162,7 @@ impl Dial for From {
     fn dial<'a>(
         &'a self,
         address: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Link, String>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<client::Link, String>> + Send + 'a>> {
         Box::pin(async move { self.net.channel(&self.host, address).await.map(bare) })
     }
 }
