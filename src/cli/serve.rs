@@ -47,7 +47,7 @@ pub fn hub(args: ServeArgs) -> Result<(), String> {
 
 fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
-    telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
+    let _level = telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
