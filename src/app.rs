@@ -27,6 +27,8 @@ use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::Listener;
 use crate::tls::server::ServerTls;
 use access::Access;
 use admin::{Admin, Operation};
@@ -78,6 +80,8 @@ pub struct Doors {
     pub access: Arc<Access>,
     /// How much is taken on.
     pub load: LoadSettings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Where questions are answered. Absent: where everything else runs, too.
     pub runtime: Option<Handle>,
 }
@@ -200,11 +204,18 @@ pub async fn run(
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
-    let Doors { decisions, admin, sync, access, load, runtime } = doors;
-    let gate = Gate { access, load: Arc::new(Load::new(load.in_flight, load.queue)) };
-    let door = |listeners: &Listeners, router: Router| {
+    let Doors { decisions, admin, sync, access, load, metrics, runtime } = doors;
+    let gate = Gate {
+        access,
+        load: Arc::new(Load::new(load.in_flight, load.queue, Arc::clone(&metrics))),
+        metrics: Arc::clone(&metrics),
+    };
+    let door = |name: Listener, listeners: &Listeners, router: Router| {
         let (gate, tls) = (gate.clone(), listeners.tls.clone());
-        Door { router: router.with_state(()), gate, tls, load }
+        if let Some(tls) = &tls {
+            gate.metrics.certificate_expires(name, tls.expires());
+        }
+        Door { name, router: router.with_state(()), gate, tls, load }
     };
     if let Some(mut doors) = decisions {
         let mut routes = Routes::builder();
@@ -226,8 +237,8 @@ pub async fn run(
         routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
         routes.add_service(api.into_service());
         services.extend(ANSWERING);
-        let over_grpc = door(&doors.grpc, with_standard(routes, health_service.clone())?);
-        let over_http = door(&doors.http, over_http);
+        let over_grpc = door(Listener::Grpc, &doors.grpc, with_standard(routes, health_service.clone())?);
+        let over_http = door(Listener::Http, &doors.http, over_http);
         let mut answering = listen::serve(&mut doors.grpc, &over_grpc, &stopping);
         answering.extend(listen::serve(&mut doors.http, &over_http, &stopping));
         servers.extend(answering.into_iter().map(|server| on(runtime.as_ref(), server)));
@@ -237,15 +248,15 @@ pub async fn run(
         let mut routes = Routes::builder();
         routes.add_service(SyncApi::new(ledger, options, stopping.clone()).into_service());
         services.push(sync_name);
-        let door = door(&listeners, with_standard(routes, health_service.clone())?);
+        let door = door(Listener::Sync, &listeners, with_standard(routes, health_service.clone())?);
         servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }
     let (draining, drained) = watch::channel(false);
     if let Some((mut listeners, operation)) = admin {
-        let admin = Admin { store: Arc::clone(&store), services, stopping: drained, operation };
+        let admin = Admin { store: Arc::clone(&store), services, stopping: drained, operation, metrics };
         let over_grpc = with_standard(Routes::builder(), health_service)?;
-        let door = door(&listeners, admin::router(admin).merge(over_grpc));
+        let door = door(Listener::Admin, &listeners, admin::router(admin).merge(over_grpc));
         servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }

@@ -20,7 +20,8 @@
 //!
 //! A module uses only what stands to its left:
 //! `model < policy < (places | decision) < store < evaluators < (sync | api) < app < cli < main`, with `proto` between `model` and
-//! the users of messages, `identity` between `model` and `api`, and `config` between `api` and `app`. `tests/architecture.rs` holds this.
+//! the users of messages, `identity` between `model` and `api`, `telemetry` between `model` and `store`, and `config` between
+//! `api` and `app`. `tests/architecture.rs` holds this.
 //!
 //! | module | knows | must not know |
 //! | --- | --- | --- |
@@ -35,7 +36,8 @@
 //! | [`identity`] | who is asking, from tokens, certificates and headers, and what of it may be trusted | gateways and their protocols, the directory, decisions |
 //! | [`tls`] | fetching something over http and https, within bounds | what is fetched |
 //! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
-//! | `config`, `telemetry`, `app`, `cli` | settings, logs, the server put together, the command line | |
+//! | [`telemetry`] | logs, metrics, traces and the decision log: how the server is seen from outside | what is decided, and by whom |
+//! | `config`, `app`, `cli` | settings, the server put together, the command line | |
 //!
 //! # Asking from Rust
 //!

@@ -91,7 +91,8 @@ mod tests {
             ("src/api/sync.rs", "use crate::sync::apply;", "`api` may not use `sync`"),
             ("src/api.rs", "use crate::app::App;", "`api` may not use `app`"),
             ("src/api.rs", "use crate::config::Config;", "`api` may not use `config`"),
-            ("src/sync.rs", "use crate::telemetry::count;", "`sync` may not use `telemetry`"),
+            ("src/policy.rs", "use crate::telemetry::Metrics;", "`policy` may not use `telemetry`"),
+            ("src/telemetry.rs", "use crate::store::Store;", "`telemetry` may not use `store`"),
             ("src/app.rs", "use crate::cli::Cli;", "`app` may not use `cli`"),
             ("src/main.rs", "use bindery::config::Config;", "`main` may not use `config`"),
         ] {

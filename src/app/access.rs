@@ -4,6 +4,7 @@
 //! Must not know: what a service does.
 
 use crate::config::{AccessSettings, CallerSettings};
+use crate::telemetry::labels::{Access as Service, CallerRefusal, Label as _};
 use crate::tls::peer::PeerNames;
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
@@ -17,51 +18,6 @@ use subtle::ConstantTimeEq as _;
 const MAX_TOKENS: u64 = 1 << 20;
 /// The shortest token: what is shorter can be guessed.
 const MIN_TOKEN: usize = 16;
-
-/// What is called, as far as callers are told apart by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Decisions and flows over gRPC.
-    Decisions,
-    /// Envoy's external authorization.
-    ExtAuthz,
-    /// Forward authentication.
-    ForwardAuth,
-    /// AuthZEN.
-    Authzen,
-    /// Publishing configuration.
-    Publish,
-    /// Following it.
-    Follow,
-    /// What operators may change, and see of the settings.
-    Admin,
-}
-
-impl Service {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Decisions,
-        Self::ExtAuthz,
-        Self::ForwardAuth,
-        Self::Authzen,
-        Self::Publish,
-        Self::Follow,
-        Self::Admin,
-    ];
-
-    /// The name in settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Decisions => "decisions",
-            Self::ExtAuthz => "ext_authz",
-            Self::ForwardAuth => "forward_auth",
-            Self::Authzen => "authzen",
-            Self::Publish => "publish",
-            Self::Follow => "follow",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +56,16 @@ pub enum Refused {
     UnknownToken,
     /// Who it is, is known, and is not on the list.
     NotListed,
+}
+
+impl Refused {
+    /// For those who count.
+    pub const fn label(self) -> CallerRefusal {
+        match self {
+            Self::NoCredential => CallerRefusal::NoCredential,
+            Self::UnknownToken | Self::NotListed => CallerRefusal::UnknownCredential,
+        }
+    }
 }
 
 /// Who may call one service.
@@ -141,7 +107,7 @@ impl Access {
         let mut access = Self::default();
         for (name, callers) in settings.tables() {
             let list = List::open(name, callers)?;
-            let place = Service::ALL.iter().position(|service| service.name() == name);
+            let place = Service::ALL.iter().position(|service| service.word() == name);
             if let Some(place) = place.and_then(|place| access.lists.get_mut(place)) {
                 *place = Some(list);
             }
@@ -168,7 +134,7 @@ impl Access {
     }
 
     fn list(&self, service: Service) -> Option<&List> {
-        self.lists.get(service as usize)?.as_ref()
+        self.lists.get(service.index())?.as_ref()
     }
 
     /// Whether callers of this service are told apart at all.
@@ -178,7 +144,9 @@ impl Access {
 
     /// What a caller may do by what its connection shows.
     pub fn standing(&self, caller: &Caller) -> Standing {
-        let open = Service::ALL.map(|service| self.list(service).is_none_or(|list| list.holds(caller)));
+        let open = std::array::from_fn(|at| {
+            self.lists.get(at).is_none_or(|list| list.as_ref().is_none_or(|it| it.holds(caller)))
+        });
         let known = caller.certificate.is_some() || matches!(caller.transport, Transport::Unix(Some(_)));
         Standing { open, known }
     }
@@ -204,7 +172,7 @@ impl Access {
 impl Standing {
     /// Whether no token is needed.
     pub fn may(&self, service: Service) -> bool {
-        self.open.get(service as usize).copied().unwrap_or(false)
+        self.open.get(service.index()).copied().unwrap_or(false)
     }
 }
 
@@ -306,7 +274,7 @@ mod tests {
         let access = access("[publish]\nuids = [7]");
         let nobody = plain(Transport::Tcp("192.0.2.1:1".parse().unwrap()));
         let standing = access.standing(&nobody);
-        for service in Service::ALL {
+        for service in Service::ALL.iter().copied() {
             let listed = service == Service::Publish;
             assert_eq!(access.check(service, standing, None).is_ok(), !listed, "{service:?}");
             assert_eq!(access.is_listed(service), listed);

@@ -6,10 +6,12 @@
 mod profile;
 
 use crate::store::Store;
+use crate::telemetry::metrics::Format;
+use crate::telemetry::{Level, Metrics};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -63,33 +65,17 @@ pub struct Admin {
     pub stopping: watch::Receiver<bool>,
     /// What there is beside health.
     pub operation: Operation,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What operators see and change beside health.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Operation {
     /// The settings in force, without anything secret, as JSON.
     pub settings: Value,
     /// What is logged. Absent: that cannot be changed.
-    pub log_level: Option<Arc<dyn LogLevel>>,
-}
-
-impl std::fmt::Debug for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operation").finish_non_exhaustive()
-    }
-}
-
-/// What is logged, which may change while the server runs.
-pub trait LogLevel: Send + Sync {
-    /// The filter in force.
-    fn level(&self) -> String;
-
-    /// Puts another filter into force.
-    ///
-    /// # Errors
-    /// When it is not understood; then the old one stays.
-    fn set_level(&self, filter: &str) -> Result<(), String>;
+    pub level: Option<Level>,
 }
 
 /// The routes.
@@ -98,11 +84,21 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
         .route("/build", get(build))
         .route("/config", get(config))
         .route("/log-level", get(log_level).put(set_log_level))
         .route("/profile", get(profile))
         .with_state(Arc::new(admin))
+}
+
+/// Everything that is counted, as text for Prometheus, in the newer form for those who ask for it.
+async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let format = Format::accepted(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()));
+    match admin.metrics.text(format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response(),
+    }
 }
 
 /// What was built.
@@ -121,18 +117,18 @@ async fn config(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 }
 
 async fn log_level(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
-    match &admin.operation.log_level {
-        Some(level) => (StatusCode::OK, format!("{}\n", level.level())),
+    match &admin.operation.level {
+        Some(level) => (StatusCode::OK, format!("{}\n", level.get())),
         None => (StatusCode::NOT_IMPLEMENTED, "what is logged cannot be changed here\n".to_owned()),
     }
 }
 
 async fn set_log_level(State(admin): State<Arc<Admin>>, filter: String) -> (StatusCode, String) {
-    let Some(level) = &admin.operation.log_level else {
+    let Some(level) = &admin.operation.level else {
         return (StatusCode::NOT_IMPLEMENTED, "what is logged cannot be changed here\n".to_owned());
     };
-    let (before, filter) = (level.level(), filter.trim());
-    match level.set_level(filter) {
+    let (before, filter) = (level.get(), filter.trim());
+    match level.set(filter) {
         Ok(()) => {
             tracing::warn!(before, now = filter, "what is logged was changed");
             (StatusCode::OK, format!("{filter}\n"))
@@ -234,8 +230,13 @@ mod tests {
         let store = Arc::new(Store::new(Settings::default()));
         let (stop, stopping) = watch::channel(false);
         let services = vec!["bindery.v1.DecisionService", "bindery.v1.SyncService"];
-        let router =
-            router(Admin { store: Arc::clone(&store), services, stopping, operation: Operation::default() });
+        let router = router(Admin {
+            store: Arc::clone(&store),
+            services,
+            stopping,
+            operation: Operation::default(),
+            metrics: Arc::default(),
+        });
         assert_eq!(get(&router, "/livez").await.0, 200);
         assert_eq!(get(&router, "/readyz").await, (503, "not ready\n".to_owned()));
         let group = v1::Group { name: "staff".into(), ..Default::default() };

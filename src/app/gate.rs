@@ -4,9 +4,11 @@
 //! too. What answers no questions (health, configuration, operators) is never counted, and so has room at all times.
 //! Must not know: what is answered.
 
-use super::access::{Access, Caller, Refused, Service, Standing};
+use super::access::{Access, Caller, Refused, Standing, Transport};
 use crate::api::deadline;
 use crate::api::forward_auth;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{self, Access as Service, Label as _, ShedReason};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -33,12 +35,13 @@ pub struct Load {
     under_way: AtomicUsize,
     most: usize,
     queue: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Load {
     /// At most so many at once, each waiting for its turn at most so long.
-    pub const fn new(most: usize, queue: Duration) -> Self {
-        Self { under_way: AtomicUsize::new(0), most, queue }
+    pub const fn new(most: usize, queue: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { under_way: AtomicUsize::new(0), most, queue, metrics }
     }
 
     /// How many questions are under way.
@@ -50,6 +53,7 @@ impl Load {
         // The place gives back what was taken, also where that was one too many.
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(self));
+        self.metrics.in_flight(1);
         (before < self.most).then_some(place)
     }
 }
@@ -61,6 +65,7 @@ struct Place(Arc<Load>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.in_flight(-1);
     }
 }
 
@@ -71,6 +76,8 @@ pub struct Gate {
     pub access: Arc<Access>,
     /// How much is taken on.
     pub load: Arc<Load>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The calls of one connection.
@@ -107,9 +114,15 @@ fn called(path: &str) -> Option<Service> {
     }
 }
 
-/// Whether calls of this service are questions.
-const fn asks(service: Service) -> bool {
-    matches!(service, Service::Decisions | Service::ExtAuthz | Service::ForwardAuth | Service::Authzen)
+/// The service whose calls are questions; nothing: they are not.
+const fn asked(service: Service) -> Option<labels::Service> {
+    match service {
+        Service::Decisions => Some(labels::Service::Decisions),
+        Service::ExtAuthz => Some(labels::Service::ExtAuthz),
+        Service::ForwardAuth => Some(labels::Service::ForwardAuth),
+        Service::Authzen => Some(labels::Service::Authzen),
+        Service::Publish | Service::Follow | Service::Admin => None,
+    }
 }
 
 impl Guarded {
@@ -142,14 +155,26 @@ impl Guarded {
         let service = called(request.uri().path());
         if let Some(service) = service {
             let headers = request.headers_mut();
-            self.let_in(service, headers).map_err(|why| Refusal::Caller(service, why))?;
+            self.let_in(service, headers).map_err(|why| {
+                self.gate.metrics.caller_refused(service, why.label());
+                tracing::debug!(service = service.word(), ?why, caller = ?self.caller, "a caller is refused");
+                Refusal::Caller(service, why)
+            })?;
         }
-        let is_question = service.is_some_and(asks);
-        let place = if is_question { Some(self.gate.load.enter().ok_or(Refusal::TooMany)?) } else { None };
+        let place = match service.and_then(asked) {
+            None => None,
+            Some(service) => {
+                let place = self.gate.load.enter().ok_or_else(|| {
+                    self.gate.metrics.shed(service, ShedReason::InFlight);
+                    Refusal::TooMany
+                });
+                Some((place?, service))
+            }
+        };
         if service == Some(Service::ForwardAuth) {
             let address = match self.caller.transport {
-                super::access::Transport::Tcp(address) => Some(address.ip()),
-                super::access::Transport::Unix(_) => None,
+                Transport::Tcp(address) => Some(address.ip()),
+                Transport::Unix(_) => None,
             };
             request.extensions_mut().insert(ConnectInfo(forward_auth::Caller { address }));
         }
@@ -157,14 +182,15 @@ impl Guarded {
         let until = deadline::of(request.headers()).map(|left| read + left);
         let (router, is_grpc) = (self.router.clone(), is_grpc(request.headers()));
         Ok(async move {
-            if let Some(Place(load)) = &place {
+            if let Some((Place(load), service)) = &place {
                 let waited = read.elapsed();
                 let refusal = if until.is_some_and(|until| read + waited >= until) {
-                    Some(Refusal::Deadline)
+                    Some((ShedReason::Deadline, Refusal::Deadline))
                 } else {
-                    (waited > load.queue).then_some(Refusal::TooLate)
+                    (waited > load.queue).then_some((ShedReason::Queue, Refusal::TooLate))
                 };
-                if let Some(refusal) = refusal {
+                if let Some((reason, refusal)) = refusal {
+                    load.metrics.shed(*service, reason);
                     return Ok(refusal.response(is_grpc));
                 }
             }
@@ -236,16 +262,16 @@ impl Refusal {
             ),
             Self::Caller(service, Refused::NoCredential) => format!(
                 "caller: nothing shows who calls {}; connect with a certificate, or send authorization: Bearer TOKEN",
-                service.name()
+                service.word()
             ),
             Self::Caller(service, Refused::UnknownToken) => {
                 format!(
                     "caller: the token is none of those for {}; see whether it was replaced",
-                    service.name()
+                    service.word()
                 )
             }
             Self::Caller(service, Refused::NotListed) => {
-                format!("caller: not on the list of {}; see access.{0} in the settings", service.name())
+                format!("caller: not on the list of {}; see access.{0} in the settings", service.word())
             }
             Self::TooMany => "too many questions are under way; ask again after a moment".to_owned(),
             Self::TooLate => "the question waited too long for its turn; ask again after a moment".to_owned(),

@@ -6,6 +6,8 @@ use super::access::{Caller, Transport};
 use super::gate::{Gate, Guarded};
 use super::{Listeners, Serving, stopped};
 use crate::config::LoadSettings;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{ConnectionRefusal, Label as _, Listener};
 use crate::tls::peer;
 use crate::tls::server::ServerTls;
 use axum::Router;
@@ -42,6 +44,8 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is behind a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
+    /// The listener's name.
+    pub(super) name: Listener,
     /// What is called.
     pub(super) router: Router,
     /// What calls pass before.
@@ -120,7 +124,7 @@ async fn take<A: Accept, F>(
     listener: A,
     door: Door,
     stopping: watch::Receiver<bool>,
-    serve: impl Fn(A::Stream, Transport, Door, watch::Receiver<bool>, OwnedSemaphorePermit) -> F,
+    serve: impl Fn(A::Stream, Transport, Door, watch::Receiver<bool>, Place) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -134,7 +138,11 @@ async fn take<A: Accept, F>(
             taken = next(&listener) => taken,
         };
         // One that is closed at once tells its client more than one that is never taken.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
+            door.gate.metrics.connection_refused(door.name, ConnectionRefusal::Limit);
+            continue;
+        };
+        let place = Place::take(permit, &door);
         connections.spawn(serve(stream, transport, door.clone(), stopping.clone(), place));
     }
     // Whoever comes now is turned away by the system, and need not wait.
@@ -158,14 +166,47 @@ async fn next<A: Accept>(listener: &A) -> (A::Stream, Transport) {
     }
 }
 
+/// One of the connections that there may be; it is free again when this goes.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    name: Listener,
+    metrics: Arc<Metrics>,
+}
+
+impl Place {
+    fn take(permit: OwnedSemaphorePermit, door: &Door) -> Self {
+        let metrics = Arc::clone(&door.gate.metrics);
+        metrics.connection_opened(door.name);
+        Self { _permit: permit, name: door.name, metrics }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.connection_closed(self.name);
+    }
+}
+
+/// Whether it was the client's certificate that TLS failed for.
+fn is_about_certificate(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
+}
+
 impl Door {
+    fn refuse(&self, reason: ConnectionRefusal, why: &dyn std::fmt::Display, transport: Transport) {
+        self.gate.metrics.connection_refused(self.name, reason);
+        let (listener, reason) = (self.name.word(), reason.word());
+        tracing::debug!(listener, reason, %why, ?transport, "no TLS connection came about");
+    }
+
     async fn shake_hands(
         self,
         tls: &ServerTls,
         stream: TcpStream,
         transport: Transport,
         stopping: watch::Receiver<bool>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) {
         let shaking = timeout(self.load.handshake, tls.acceptor().accept(stream));
         let shaken = tokio::select! {
@@ -175,13 +216,15 @@ impl Door {
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                tracing::debug!(%error, ?transport, "no TLS connection came about");
-                return;
+                let is_certificate = is_about_certificate(&error);
+                let reason = if is_certificate {
+                    ConnectionRefusal::Certificate
+                } else {
+                    ConnectionRefusal::Handshake
+                };
+                return self.refuse(reason, &error, transport);
             }
-            Err(_) => {
-                tracing::debug!(?transport, "no TLS connection came about in time");
-                return;
-            }
+            Err(_) => return self.refuse(ConnectionRefusal::Handshake, &"it took too long", transport),
         };
         let certificate =
             stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(peer::names);
@@ -189,7 +232,7 @@ impl Door {
             Ok(certificate) => {
                 self.converse(stream, Caller { transport, certificate }, stopping, place).await
             }
-            Err(error) => tracing::debug!(error, ?transport, "a client's certificate cannot be read"),
+            Err(error) => self.refuse(ConnectionRefusal::Certificate, &error, transport),
         }
     }
 
@@ -199,7 +242,7 @@ impl Door {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         caller: Caller,
         stopping: watch::Receiver<bool>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) {
         let end = self.end(&caller);
         let service = Guarded::new(self.router, self.gate, caller);

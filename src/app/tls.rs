@@ -5,6 +5,8 @@
 use super::access::Access;
 use crate::config::{AccessSettings, TlsSettings};
 use crate::sync::watch::{self, Watch};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{Label as _, Listener, ReloadResult, Reloaded};
 use crate::tls::server::{ServerTls, TlsFiles};
 use std::sync::Arc;
 
@@ -28,7 +30,11 @@ pub struct Secured {
 ///
 /// # Errors
 /// When a file cannot be used, or there can be no further thread.
-pub fn open(tls: &TlsSettings, access: &AccessSettings) -> Result<(Secured, Option<Watch>), String> {
+pub fn open(
+    tls: &TlsSettings,
+    access: &AccessSettings,
+    metrics: &Arc<Metrics>,
+) -> Result<(Secured, Option<Watch>), String> {
     let one = |listener: &str, files: &Option<TlsFiles>| {
         let opened = files.clone().map(ServerTls::open).transpose();
         opened.map(|tls| tls.map(Arc::new)).map_err(|what| format!("tls, for {listener}: {what}"))
@@ -49,23 +55,47 @@ pub fn open(tls: &TlsSettings, access: &AccessSettings) -> Result<(Secured, Opti
     if paths.is_empty() {
         return Ok((secured, None));
     }
-    let followed = secured.clone();
-    let watch = watch::watch(paths, seen, move || followed.reload())?;
+    let (followed, metrics) = (secured.clone(), Arc::clone(metrics));
+    let watch = watch::watch(paths, seen, move || followed.reload(&metrics))?;
     Ok((secured, Some(watch)))
 }
 
 impl Secured {
-    fn reload(&self) {
-        for tls in [&self.grpc, &self.http, &self.sync, &self.admin].into_iter().flatten() {
+    fn reload(&self, metrics: &Metrics) {
+        let listeners = [
+            (Listener::Grpc, &self.grpc),
+            (Listener::Http, &self.http),
+            (Listener::Sync, &self.sync),
+            (Listener::Admin, &self.admin),
+        ];
+        for (listener, tls) in listeners {
+            let Some(tls) = tls else { continue };
             match tls.reload() {
-                Ok(()) => tracing::info!(expires = tls.expires(), "the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate in use stays"),
+                Ok(()) => {
+                    metrics.reloaded(Reloaded::Tls, ReloadResult::Loaded);
+                    metrics.certificate_expires(listener, tls.expires());
+                    tracing::info!(
+                        listener = listener.word(),
+                        expires = tls.expires(),
+                        "the certificate was read again"
+                    );
+                }
+                Err(error) => {
+                    metrics.reloaded(Reloaded::Tls, ReloadResult::Failed);
+                    tracing::error!(listener = listener.word(), %error, "the certificate in use stays");
+                }
             }
         }
         for outcome in self.access.reload() {
             match outcome {
-                Ok(()) => tracing::info!("the tokens of callers were read again"),
-                Err(error) => tracing::error!(%error, "the tokens in use stay"),
+                Ok(()) => {
+                    metrics.reloaded(Reloaded::Tokens, ReloadResult::Loaded);
+                    tracing::info!("the tokens of callers were read again");
+                }
+                Err(error) => {
+                    metrics.reloaded(Reloaded::Tokens, ReloadResult::Failed);
+                    tracing::error!(%error, "the tokens in use stay");
+                }
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::sync::service::SyncOptions;
 use crate::sync::sink::Nobody;
 use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch::{self, Watch};
-use crate::telemetry;
+use crate::telemetry::{self, Level, Metrics};
 use crate::tls::server::ServerTls;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal as _;
@@ -50,12 +50,12 @@ pub fn hub(args: ServeArgs) -> Result<(), String> {
 
 fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
-    telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
+    let level = telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
     // Questions have threads of their own: however many there are, configuration and operators get their turn.
     let answering = (settings.answers()).then(|| runtime("answer", None)).transpose()?;
     let rest = runtime("serve", Some(REST_THREADS))?;
     let handle = answering.as_ref().map(|runtime| runtime.handle().clone());
-    let result = rest.block_on(run(settings, handle));
+    let result = rest.block_on(run(settings, handle, Some(level)));
     // What is cut off at the end is not waited for.
     for runtime in answering.into_iter().chain([rest]) {
         runtime.shutdown_background();
@@ -76,7 +76,7 @@ fn runtime(name: &str, threads: Option<usize>) -> Result<Runtime, String> {
     runtime.map_err(|error| format!("the runtime cannot be started: {error}"))
 }
 
-async fn run(settings: ServeSettings, answering: Option<Handle>) -> Result<(), String> {
+async fn run(settings: ServeSettings, answering: Option<Handle>, level: Option<Level>) -> Result<(), String> {
     let ledger = Arc::new(open(&settings)?);
     let store = Arc::clone(ledger.store());
     let evaluators = Arc::new(evaluators(&settings.policies)?);
@@ -105,6 +105,9 @@ async fn run(settings: ServeSettings, answering: Option<Handle>) -> Result<(), S
     let mut followed = Vec::new();
     let mut doors = listen(&settings, &ledger, demand.clone(), files, &mut followed).await?;
     doors.runtime = answering;
+    if let Some((_, operation)) = &mut doors.admin {
+        operation.level = level;
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let watching = if settings.watch && files {
@@ -289,9 +292,11 @@ async fn listen(
     files: bool,
     watching: &mut Vec<Watch>,
 ) -> Result<Doors, String> {
-    let (secured, watch) = app::tls::open(&settings.tls, &settings.access)?;
+    let metrics = Arc::new(Metrics::new());
+    let (secured, watch) = app::tls::open(&settings.tls, &settings.access, &metrics)?;
     watching.extend(watch);
-    let mut doors = Doors { load: settings.load, access: Arc::clone(&secured.access), ..Doors::default() };
+    let mut doors =
+        Doors { load: settings.load, access: Arc::clone(&secured.access), metrics, ..Doors::default() };
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
@@ -320,7 +325,7 @@ async fn listen(
         let what = "there for operators";
         let listeners =
             listeners(settings, "admin-listen", settings.admin, &secured.admin, None, what).await?;
-        doors.admin = Some((listeners, Operation { settings: settings.shown(), log_level: None }));
+        doors.admin = Some((listeners, Operation { settings: settings.shown(), level: None }));
     }
     let sync = &settings.sync;
     if sync.is_served() {
@@ -397,7 +402,7 @@ mod tests {
         let bundle = directory.path().join("b.yaml");
         std::fs::write(&bundle, "applications:\n- slug: wiki\n  nmae: Wiki\n- slug: [wiki]\n").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(run(settings(&bundle), None)).unwrap_err();
+        let error = runtime.block_on(run(settings(&bundle), None, None)).unwrap_err();
         assert!(error.starts_with("the configuration is not valid, so there is nothing to serve"), "{error}");
         for part in ["b.yaml:3", "nmae", "b.yaml:4"] {
             assert!(error.contains(part), "{error}");

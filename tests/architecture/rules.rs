@@ -6,7 +6,7 @@
 use super::source::{Path, Source};
 
 /// Who may use whom among the modules at the top of `src`, from left to right:
-/// `model < policy < (places | decision) < proto < store < evaluators < (sync | api) < app < cli < main`.
+/// `model < (policy | telemetry) < (places | decision) < proto < store < evaluators < (sync | api) < app < cli < main`.
 ///
 /// A module that is not here is an error: give it a place.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -15,15 +15,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("places", &["model", "policy"]),
     ("decision", &["model", "policy"]),
     ("proto", &["model"]),
-    ("store", &["model", "policy", "decision", "proto"]),
+    ("store", &["model", "policy", "decision", "proto", "telemetry"]),
     ("identity", &["model", "tls"]),
     ("tls", &[]),
     ("health", &["model", "store"]),
     ("telemetry", &["model"]),
     ("config", &["model", "tls", "api"]),
-    ("sync", &["model", "policy", "decision", "proto", "store", "tls"]),
-    ("evaluators", &["model", "policy", "decision", "proto", "store", "tls"]),
-    ("api", &["model", "policy", "decision", "proto", "store", "evaluators", "identity", "tls"]),
+    ("sync", &["model", "policy", "decision", "proto", "store", "tls", "telemetry"]),
+    ("evaluators", &["model", "policy", "decision", "proto", "store", "tls", "telemetry"]),
+    ("api", &["model", "policy", "decision", "proto", "store", "evaluators", "identity", "tls", "telemetry"]),
     (
         "app",
         &[
