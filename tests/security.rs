@@ -240,10 +240,7 @@ mod tests {
                 .with_root_certificates(roots);
             let config = match (&credentials.certificate, &credentials.key) {
                 (Some(certificate), Some(key)) => builder
-                    .with_client_auth_cert(
-                        pem_file(certificate),
-                        PrivateKeyDer::from_pem_file(key).unwrap(),
-                    )
+                    .with_client_auth_cert(pem_file(certificate), PrivateKeyDer::from_pem_file(key).unwrap())
                     .unwrap(),
                 _ => builder.with_no_client_auth(),
             };
@@ -324,12 +321,13 @@ mod tests {
         let link = server.link(server.grpc, &server.with(Some(wrong), None)).await.unwrap();
         let health = HealthClient::new(link).check(HealthCheckRequest::default()).await;
         assert!(health.is_ok(), "{health:?}");
-        assert!(server.metric(
-            "bindery_callers_refused_total{service=\"publish\",reason=\"unknown_credential\"} 1"
-        ));
-        assert!(server.metric(
-            "bindery_connections_refused_total{listener=\"admin\",reason=\"certificate\"} 3"
-        ));
+        assert!(
+            server
+                .metric("bindery_callers_refused_total{service=\"publish\",reason=\"unknown_credential\"} 1")
+        );
+        assert!(
+            server.metric("bindery_connections_refused_total{listener=\"admin\",reason=\"certificate\"} 3")
+        );
     }
 
     #[tokio::test]

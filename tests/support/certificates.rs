@@ -55,9 +55,7 @@ impl Authority {
             };
             params.subject_alt_names.push(name);
         }
-        params
-            .subject_alt_names
-            .extend(leaf.spiffe.map(|id| SanType::URI(Ia5String::try_from(id).unwrap())));
+        params.subject_alt_names.extend(leaf.spiffe.map(|id| SanType::URI(Ia5String::try_from(id).unwrap())));
         if leaf.is_expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
