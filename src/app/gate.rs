@@ -16,13 +16,19 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
+
+/// What is said to those who are refused for the load, made once.
+static TOO_MANY: LazyLock<HeaderMap> =
+    LazyLock::new(|| Refusal::TooMany.status().into_http::<Body>().into_parts().0.headers);
+static TOO_LATE: LazyLock<HeaderMap> =
+    LazyLock::new(|| Refusal::TooLate.status().into_http::<Body>().into_parts().0.headers);
 
 /// The header with a gateway's token where `authorization` is the client's own.
 const TOKEN: &str = "x-bindery-token";
@@ -279,18 +285,26 @@ impl Refusal {
         }
     }
 
+    /// The status for gRPC, with its details.
+    fn status(self) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.reason(), "bindery", std::collections::HashMap::<String, String>::new());
+        if self.code() == Code::ResourceExhausted {
+            details.set_retry_info(Some(RETRY));
+        }
+        Status::with_error_details(self.code(), self.message(), details)
+    }
+
     fn response(self, is_grpc: bool) -> Response<Body> {
         let mut response = if is_grpc {
-            let mut details = ErrorDetails::new();
-            details.set_error_info(
-                self.reason(),
-                "bindery",
-                std::collections::HashMap::<String, String>::new(),
-            );
-            if self.code() == Code::ResourceExhausted {
-                details.set_retry_info(Some(RETRY));
-            }
-            return Status::with_error_details(self.code(), self.message(), details).into_http();
+            // Whoever has too much to do must not have much to do with saying so.
+            let mut response = Response::new(Body::empty());
+            *response.headers_mut() = match self {
+                Self::TooMany => TOO_MANY.clone(),
+                Self::TooLate => TOO_LATE.clone(),
+                _ => self.status().into_http::<Body>().into_parts().0.headers,
+            };
+            return response;
         } else {
             Response::new(Body::from(format!("{}\n", self.message())))
         };
