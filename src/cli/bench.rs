@@ -37,6 +37,8 @@ const DO_NOTHING: &str = "do-nothing";
 const CONNECTIONS: usize = 4;
 /// Rounds, where servers are compared and nothing else is said.
 const ROUNDS: usize = 3;
+/// The most calls under way.
+const MOST_IN_FLIGHT: usize = 100_000;
 /// How long the first question may take.
 const FIRST: Duration = Duration::from_secs(10);
 
@@ -179,11 +181,11 @@ fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Tar
         return Err("rounds: 0 measures nothing; give 1 or more".to_owned());
     }
     let runtime = push::runtime()?;
+    // Kept until everything is measured; it has a runtime of its own, which may not end within another one.
+    let mut nothing = None;
     runtime.block_on(async {
         let mut pids = servers.pid.into_iter();
         let mut answers = None;
-        // Kept until everything is measured.
-        let mut nothing = None;
         let unix = targets.first().is_none_or(|first| first.url.starts_with("unix:"));
         for target in &mut targets {
             if target.name == DO_NOTHING {
@@ -206,7 +208,6 @@ fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Tar
         if measured.rounds.first().is_none_or(Vec::is_empty) {
             return Err("it was ended in the warm-up".to_owned());
         }
-        drop(nothing);
         Ok((Arc::clone(&plan), targets, measured))
     })
 }
@@ -223,6 +224,8 @@ fn plan(load: LoadArgs, prepared: Prepared) -> Result<Plan, String> {
         "connections, in-flight: give 1 or more of each".to_owned()
     } else if load.in_flight < connections {
         format!("in-flight: {} is fewer than the {connections} connections", load.in_flight)
+    } else if load.in_flight > MOST_IN_FLIGHT {
+        format!("in-flight: {} is more than {MOST_IN_FLIGHT}", load.in_flight)
     } else if load.threads == 0 || load.threads > connections {
         format!("threads: {} is not from 1 to the {connections} connections", load.threads)
     } else if duration.is_zero() {
@@ -334,6 +337,7 @@ mod tests {
         for (more, part) in [
             (&["--connections", "8", "--in-flight", "4"][..], "fewer than the 8 connections"),
             (&["--in-flight", "0"], "give 1 or more"),
+            (&["--in-flight", "100001"], "more than 100000"),
             (&["--threads", "5"], "from 1 to the 4 connections"),
             (&["--duration", "0"], "measure nothing"),
             (&["--duration", "nan"], "no number of seconds"),

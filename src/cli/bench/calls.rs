@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -25,6 +25,9 @@ const ENVOY_CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// The deadline is over.
+const LATE: Failure = Failure { code: Code::DeadlineExceeded, local: false };
 
 /// Connects to a server.
 ///
@@ -70,14 +73,20 @@ pub(super) struct Caller {
     mode: Mode,
     /// Questions in a call.
     each: u64,
-    /// Distinguishes the callers of a line.
+    /// Of the last question on a stream: the caller, and how many it has asked.
     id: u64,
     deadline: Option<Duration>,
 }
 
 impl Caller {
-    /// A caller on a line, of which no two have the same id.
-    pub(super) fn new(line: &Arc<Line>, id: u64, mode: Mode, each: u64, deadline: Option<Duration>) -> Self {
+    /// A caller on a line, of which no two have the same number.
+    pub(super) fn new(
+        line: &Arc<Line>,
+        number: u32,
+        mode: Mode,
+        each: u64,
+        deadline: Option<Duration>,
+    ) -> Self {
         let path = match mode {
             Mode::Unary => CHECK,
             Mode::Batch => CHECK_BATCH,
@@ -90,7 +99,7 @@ impl Caller {
             path: PathAndQuery::from_static(path),
             mode,
             each,
-            id,
+            id: number.into(),
             deadline,
         }
     }
@@ -101,8 +110,9 @@ impl Caller {
         match tokio::time::timeout(deadline, self.answer(body)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                let failure = Failure { code: Code::DeadlineExceeded, local: false };
-                Outcome::failure(failure, self.each)
+                // An answer that comes now is nobody's.
+                lock(&self.line.stream).waiting.remove(&self.id);
+                Outcome::failure(LATE, self.each)
             }
         }
     }
@@ -126,6 +136,10 @@ impl Caller {
         }
         match self.grpc.unary(request, self.path.clone(), Raw::<T>::default()).await {
             Ok(answer) => self.whole(answer.get_ref().outcome()),
+            // Whichever side noticed first that the time was over.
+            Err(status) if self.deadline.is_some() && status.code() == Code::Cancelled => {
+                Outcome::failure(LATE, self.each)
+            }
             Err(status) => Outcome::failure(failure(&status, false), self.each),
         }
     }
@@ -139,10 +153,11 @@ impl Caller {
         outcome
     }
 
-    async fn streamed(&self, check: Bytes) -> Outcome {
+    async fn streamed(&mut self, check: Bytes) -> Outcome {
         let (answer, outcome) = oneshot::channel();
+        self.id = self.id.wrapping_add(1 << 32);
         {
-            let mut stream = self.line.stream.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stream = lock(&self.line.stream);
             stream.waiting.insert(self.id, answer);
             let line = &self.line;
             let questions = stream.questions.get_or_insert_with(|| open(line, &self.grpc, &self.path));
@@ -154,6 +169,10 @@ impl Caller {
     }
 }
 
+fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Opens the stream of a line.
 fn open(line: &Arc<Line>, grpc: &Grpc<Channel>, path: &PathAndQuery) -> mpsc::UnboundedSender<Streamed> {
     // Bounded by the callers, each of which waits for its answer.
@@ -161,7 +180,7 @@ fn open(line: &Arc<Line>, grpc: &Grpc<Channel>, path: &PathAndQuery) -> mpsc::Un
     let (line, mut grpc, path) = (Arc::clone(line), grpc.clone(), path.clone());
     tokio::spawn(async move {
         let failure = read(&line, &mut grpc, path, questions).await;
-        let mut stream = line.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = lock(&line.stream);
         stream.questions = None;
         for (_, waiting) in stream.waiting.drain() {
             let _gone = waiting.send(Outcome::failure(failure, 1));
@@ -189,7 +208,7 @@ async fn read(
     loop {
         match answers.message().await {
             Ok(Some(answer)) => {
-                let mut stream = line.stream.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut stream = lock(&line.stream);
                 if let Some(waiting) = stream.waiting.remove(&answer.id) {
                     let _gone = waiting.send(answer.outcome());
                 }

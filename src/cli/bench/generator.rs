@@ -59,12 +59,19 @@ pub(super) struct Clock {
     from: Duration,
     /// Nanoseconds since the start.
     until: AtomicU64,
+    /// Whether somebody ended it early.
+    cut: AtomicBool,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub(super) fn new(plan: &Plan) -> Self {
-        let clock = Self { start: Instant::now(), from: plan.warm_up, until: AtomicU64::new(0) };
+        let clock = Self {
+            start: Instant::now(),
+            from: plan.warm_up,
+            until: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+        };
         clock.set_until(plan.warm_up.saturating_add(plan.duration));
         clock
     }
@@ -88,9 +95,10 @@ impl Clock {
         Duration::from_nanos(self.until.load(Relaxed))
     }
 
-    /// Ends the measurement now, unless it is over.
-    pub(super) fn end(&self) {
+    /// Ends the measurement early, unless it is over.
+    pub(super) fn cut(&self) {
         self.set_until(self.now().min(self.until()));
+        self.cut.store(true, Relaxed);
     }
 
     /// How long was or will be measured.
@@ -171,15 +179,16 @@ pub(super) async fn generate(
         closed: AtomicBool::new(false),
     });
     let mut tasks = JoinSet::new();
-    for caller in 0..plan.in_flight {
-        let connection = caller % plan.connections;
+    for number in 0..plan.in_flight {
+        let connection = number % plan.connections;
         if connection % plan.threads != thread {
             continue;
         }
         let Some(line) = lines.get(connection / plan.threads) else { continue };
         let Prepared { mode, each, .. } = plan.prepared;
-        let calls = Caller::new(line, caller as u64, mode, each, plan.deadline);
-        tasks.spawn(work(Arc::clone(&shared), calls, caller));
+        let name = u32::try_from(number).unwrap_or(u32::MAX);
+        let caller = Caller::new(line, name, mode, each, plan.deadline);
+        tasks.spawn(work(Arc::clone(&shared), caller, number));
     }
     if let Some(rate) = plan.rate {
         let schedule = Schedule::new(rate, thread as u64, plan.threads as u64, plan.random);
@@ -190,8 +199,9 @@ pub(super) async fn generate(
     clock.reach(Duration::MAX).await;
     let used = cpu().saturating_sub(before);
     let finished = async { while tasks.join_next().await.is_some() {} };
+    let draining = if plan.rate.is_some() { plan.max_wait } else { Duration::ZERO };
     // Whoever is still under way after that has no answer.
-    let _in_time = tokio::time::timeout(GRACE, finished).await;
+    let _in_time = tokio::time::timeout(GRACE.saturating_add(draining), finished).await;
     tasks.shutdown().await;
     let tally = lock(&shared.tally).clone();
     Ok(Generated { tally, cpu: used })
@@ -232,17 +242,23 @@ async fn work(shared: Arc<Shared>, mut caller: Caller, first: usize) {
 /// Lets arrivals in as they are due.
 async fn arrive(shared: Arc<Shared>, mut schedule: Schedule, timer: Timer) {
     loop {
-        let now = shared.clock.now();
-        if now >= shared.clock.until() {
-            break;
-        }
-        while schedule.next() <= now {
+        let (now, until) = (shared.clock.now(), shared.clock.until());
+        // Also those that this thread had no time for before the end.
+        while schedule.next() <= now && schedule.next() < until {
             lock(&shared.queue).push_back(schedule.next());
             shared.arrived.notify_one();
             schedule.advance();
         }
+        if now >= until {
+            break;
+        }
         shared.give_up(now);
         timer.sleep(schedule.next().saturating_sub(now).min(NAP)).await;
+    }
+    // What was due in time gets its place or is given up as before, so that its latency is not better than it was.
+    while !lock(&shared.queue).is_empty() && !shared.clock.cut.load(Relaxed) {
+        shared.give_up(shared.clock.now());
+        timer.sleep(NAP / 10).await;
     }
     let waiting: Vec<Duration> = lock(&shared.queue).drain(..).collect();
     for due in waiting {

@@ -322,7 +322,10 @@ fn latency_json(histogram: &Histogram<u64>) -> Value {
     let mut json = json!({"calls": histogram.len(), "mean_us": histogram.mean() / 1e3, "max_us": micros(histogram.max())});
     if let Value::Object(map) = &mut json {
         for (share, name) in QUANTILES {
-            map.insert(format!("{name}_us"), micros(histogram.value_at_quantile(share)).into());
+            map.insert(
+                format!("{}_us", name.replace('.', "_")),
+                micros(histogram.value_at_quantile(share)).into(),
+            );
         }
     }
     json
@@ -365,11 +368,12 @@ fn compare(servers: &[Server<'_>], screen: &mut Screen<'_>) {
             time(latency, latency.max()),
             server.total.shed.to_string(),
             (server.total.failed() + server.total.unanswered()).to_string(),
+            server.total.not_sent.to_string(),
             server.cpu().map(|cpu| format!("{cpu:.1} ms")).unwrap_or_default(),
             server.memory().map(|(_, most)| format!("{} MiB", mebibytes(most))).unwrap_or_default(),
         ]);
     }
-    let mut align = [Align::Right; 12];
+    let mut align = [Align::Right; 13];
     if let Some(first) = align.first_mut() {
         *first = Align::Left;
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 /// How often progress is shown, and memory is looked at.
@@ -75,6 +76,9 @@ pub(super) async fn measure(
     rounds: usize,
     screen: &mut Screen<'_>,
 ) -> Result<Measured, String> {
+    // One for all rounds, so that a signal between two of them is not missed.
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(|error| format!("there are no signals: {error}"))?;
     let mut measured = Measured { rounds: vec![Vec::new(); targets.len()], interrupted: false };
     for number in 1..=rounds {
         for (target, done) in targets.iter().zip(&mut measured.rounds) {
@@ -83,7 +87,7 @@ pub(super) async fn measure(
             } else {
                 target.name.clone()
             };
-            let (round, interrupted) = one(plan, target, &title, screen).await?;
+            let (round, interrupted) = one(plan, target, &title, screen, &mut interrupts).await?;
             // What is cut short in the warm-up has measured nothing.
             if !round.measured.is_zero() {
                 done.push(round);
@@ -102,6 +106,7 @@ async fn one(
     target: &Target,
     title: &str,
     screen: &mut Screen<'_>,
+    interrupts: &mut Signal,
 ) -> Result<(Round, bool), String> {
     let live = Arc::new(Live::default());
     let (start, started) = watch::channel(None);
@@ -129,9 +134,11 @@ async fn one(
     let mut watched = Watched { target, used: Used::default(), before: None, after: None };
     let interrupted = tokio::select! {
         () = watched.watch(&clock, &live, title, screen) => false,
-        Ok(()) = tokio::signal::ctrl_c() => true,
+        Some(()) = interrupts.recv() => {
+            clock.cut();
+            true
+        }
     };
-    clock.end();
     watched.finish();
     screen.show_progress(format_args!("{title}: waiting for the last answers"));
     let (mut tally, mut busiest) = (Tally::new()?, Duration::ZERO);

@@ -29,7 +29,10 @@ mod linux {
 
     impl Timer {
         /// A timer on the runtime that this is called on.
-        #[expect(deprecated, reason = "what replaces it is unsafe; a descriptor that is owned stays what it is")]
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; a descriptor that is owned stays what it is"
+        )]
         pub(in super::super) fn new() -> Result<Self, String> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(std::io::Error::from);
