@@ -4,6 +4,7 @@
 
 mod address;
 mod attack;
+mod bench;
 mod check;
 mod convert;
 mod diff;
@@ -96,6 +97,8 @@ enum Command {
     Diff(Box<diff::DiffArgs>),
     /// Send requests as attackers do, and see whether a server of Envoy's external authorization stands
     Attack(attack::AttackArgs),
+    /// Put load on a server, and measure what it answers and how long that takes
+    Bench(Box<bench::BenchArgs>),
     /// Try policies by themselves
     Policy(Box<policy::PolicyCommand>),
     /// Run programs in Python for a server, over standard input and output
@@ -149,6 +152,7 @@ fn run_on(command: Command, screen: &mut Screen<'_>) -> Exit {
         Command::Watch(args) => watch::run(&args, screen),
         Command::Diff(args) => diff::run(&args, screen),
         Command::Attack(args) => attack::run(&args, screen),
+        Command::Bench(args) => bench::run(*args, screen),
         // These have their own way above, since they write to no screen.
         Command::Serve(_) | Command::Hub(_) | Command::PythonWorker { .. } => Exit::Undecided,
     }

@@ -19,10 +19,10 @@ use std::path::PathBuf;
 /// The question.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "The question")]
-pub(super) struct QuestionArgs {
+pub(in crate::cli) struct QuestionArgs {
     /// What is asked about, such as application/grafana
     #[arg(value_name = "TARGET", conflicts_with = "request")]
-    pub(super) target: Option<TargetRef>,
+    pub(in crate::cli) target: Option<TargetRef>,
 
     #[command(flatten)]
     about: AboutArgs,
@@ -154,7 +154,7 @@ fn data(option: &str, mut data: Struct, entries: Vec<Entry>) -> Result<Option<St
 
 impl QuestionArgs {
     /// The question of the arguments.
-    pub(super) fn request(self) -> Result<v1::CheckRequest, Trouble> {
+    pub(in crate::cli) fn request(self) -> Result<v1::CheckRequest, Trouble> {
         let target = self.target.ok_or_else(|| Trouble::question("say what is asked about"))?;
         let nobody = self.about.is_about_nobody();
         let from_event = target.kind() == TargetKind::NotificationRule;
