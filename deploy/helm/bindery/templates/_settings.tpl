@@ -62,7 +62,8 @@ follow_key = "/etc/bindery/tls/tls.key"
 follow_server_name = {{ quote . }}
 {{- end }}
 {{- end }}
-{{- if $v.configuration.lastGood.enabled }}
+{{- /* Files that nobody follows are there at every start. */ -}}
+{{- if and $v.configuration.lastGood.enabled (or $v.configuration.follow (include "bindery.serves" .)) }}
 last_good = "/var/lib/bindery/last-good"
 {{- end }}
 {{- end }}
