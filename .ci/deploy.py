@@ -21,7 +21,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
-import deploy_pods as pods  # noqa: E402
+import deploy_pods as pods
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -357,10 +357,14 @@ def dashboard():
             names_in(expression, known)
             used |= set(re.findall(r"\b(?:bindery|process)_\w+", expression))
             for variable in ("namespace", "pod"):
-                expect(f'{variable}=~"${variable}"' in expression, f"dashboard.json: `{panel['title']}` is for every {variable}")
+                expect(
+                    f'{variable}=~"${variable}"' in expression, f"dashboard.json: `{panel['title']}` is for every {variable}"
+                )
             expressions.append(expression)
     # Nothing is told that nobody looks at.
-    unseen = {re.sub("_(bucket|sum|count)$", "", name) for name in known} - {re.sub("_(bucket|sum|count)$", "", name) for name in used}
+    unseen = {re.sub("_(bucket|sum|count)$", "", name) for name in known} - {
+        re.sub("_(bucket|sum|count)$", "", name) for name in used
+    }
     expect(not unseen, f"dashboard.json shows nothing of {sorted(unseen)}")
     need("promtool")
     filled = [re.sub(r"\$(namespace|pod)", ".*", expression).replace("$__rate_interval", "5m") for expression in expressions]

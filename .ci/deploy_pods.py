@@ -176,7 +176,9 @@ def references(one, workloads):
     kind, spec = one["kind"], one.get("spec", {})
 
     def chosen(selector):
-        return [w["spec"]["template"]["spec"] for w in workloads if matches(selector, w["spec"]["template"]["metadata"]["labels"])]
+        return [
+            w["spec"]["template"]["spec"] for w in workloads if matches(selector, w["spec"]["template"]["metadata"]["labels"])
+        ]
 
     def ports(found):
         return {p["name"] for spec in found for c in containers(spec) for p in c.get("ports", [])}
