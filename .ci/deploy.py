@@ -449,22 +449,30 @@ def start(program, name, text, folder):
     for old, new in (("/etc/bindery-bundle", "etc-bundle"), ("/etc/bindery-tokens", "etc-tokens"), ("/etc/bindery", "etc"),
                      ("/run/bindery", "run"), ("/var/lib/bindery", "var")):  # fmt: skip
         text = text.replace(old, str(folder / new))
-    text = re.sub(r'"0\.0\.0\.0:\d+"', lambda _: f'"127.0.0.1:{free_port()}"', text)
+    text = re.sub(r'"0\.0\.0\.0:\d+"', lambda _: f'"0.0.0.0:{free_port()}"', text)
     settings = folder / "bindery.toml"
     settings.write_text(text)
     parsed = settings_of(text)
-    admin = parsed.get("admin_listen") or f"127.0.0.1:{free_port()}"
+    # Beside an application, the pod says so (BINDERY_ADMIN_LISTEN).
+    admin = parsed.get("admin_listen") or f"0.0.0.0:{free_port()}"
+    environment = os.environ | ({} if "admin_listen" in parsed else {"BINDERY_ALLOW_REMOTE": "true"})
     role = "hub" if "sync_listen" in parsed.get("sync", {}) and "listen" not in parsed else "serve"
     log = folder / "log"
     with open(log, "w") as written:
         process = subprocess.Popen(
-            [program, role, "--config", str(settings), "--admin-listen", admin], stdout=written, stderr=written
+            [program, role, "--config", str(settings), "--admin-listen", admin],
+            stdout=written,
+            stderr=written,
+            env=environment,
         )
     try:
         for _ in range(300):
             if process.poll() is not None:
                 raise Failure(f"{name}: bindery does not start:\n{log.read_text()}")
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{admin}/livez", timeout=2):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://{admin.replace('0.0.0.0', '127.0.0.1')}/livez", timeout=2),
+            ):
                 return
             time.sleep(0.1)
         raise Failure(f"{name}: bindery is not alive after 30 seconds:\n{log.read_text()}")
