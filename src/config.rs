@@ -275,6 +275,11 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Where files that soon go again are kept, such as the socket of a server that only `bindery bench` asks.
+pub fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// Whether people asked for output without colour.
 pub fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -13,7 +13,7 @@ use super::tally::{Outcome, Tally, Times};
 use super::timer::Timer;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
@@ -140,6 +140,8 @@ struct Shared {
     plan: Arc<Plan>,
     clock: Arc<Clock>,
     live: Arc<Live>,
+    /// The message that comes next, counted without an end.
+    turn: AtomicUsize,
     // Locks that nobody else waits for: all callers are on one thread, and none holds them while it waits.
     tally: Mutex<Tally>,
     /// Arrivals that wait for a caller.
@@ -174,6 +176,8 @@ pub(super) async fn generate(
         plan: Arc::clone(&plan),
         clock: Arc::clone(&clock),
         live,
+        // Threads begin far from each other.
+        turn: AtomicUsize::new(thread * (plan.prepared.bodies.len() / plan.threads.max(1))),
         queue: Mutex::default(),
         arrived: Notify::new(),
         closed: AtomicBool::new(false),
@@ -188,7 +192,7 @@ pub(super) async fn generate(
         let Prepared { mode, each, .. } = plan.prepared;
         let name = u32::try_from(number).unwrap_or(u32::MAX);
         let caller = Caller::new(line, name, mode, each, plan.deadline);
-        tasks.spawn(work(Arc::clone(&shared), caller, number));
+        tasks.spawn(work(Arc::clone(&shared), caller));
     }
     if let Some(rate) = plan.rate {
         let schedule = Schedule::new(rate, thread as u64, plan.threads as u64, plan.random);
@@ -223,19 +227,18 @@ fn cpu() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Makes calls until the end, each with the next question of this caller.
-async fn work(shared: Arc<Shared>, mut caller: Caller, first: usize) {
-    let mut number = first;
+/// Makes calls until the end.
+async fn work(shared: Arc<Shared>, mut caller: Caller) {
     while let Some(due) = shared.next().await {
         let bodies = &shared.plan.prepared.bodies;
-        let Some(body) = bodies.get(number % bodies.len().max(1)) else { return };
+        let turn = shared.turn.fetch_add(1, Relaxed);
+        let Some(body) = bodies.get(turn % bodies.len().max(1)) else { return };
         let sent = shared.send(due);
         let outcome = caller.call(body.clone()).await;
         shared.record(&outcome, due, sent);
         if shared.plan.rate.is_none() && outcome.is_broken() {
             tokio::time::sleep(BROKEN).await;
         }
-        number = number.wrapping_add(shared.plan.in_flight);
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Must not know: who asks, what is measured.
 
+use crate::config;
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
 use envoy_types::ext_authz::v3::pb::{Authorization, AuthorizationServer, CheckRequest, CheckResponse};
@@ -94,7 +95,7 @@ impl Nothing {
             .add_service(AuthorizationServer::new(answers));
         let (url, socket) = if unix {
             let name = format!("bindery-bench-{}.sock", std::process::id());
-            let path = std::env::temp_dir().join(name);
+            let path = config::temporary_directory().join(name);
             let listener = tokio::net::UnixListener::bind(&path).map_err(failed)?;
             runtime.spawn(server.serve_with_incoming(UnixListenerStream::new(listener)));
             (format!("unix:{}", path.display()), Some(path))

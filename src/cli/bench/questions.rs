@@ -371,7 +371,7 @@ mod tests {
         for (text, more, part) in [
             ("", &[][..], "there are none"),
             ("{\"target\": {\"application\": \"a\"}}\n{\"nonsense\": 1}", &[], ":2: "),
-            ("{\"url\": \"x\"}", &["--mode=ext-authz"], "names no host"),
+            ("{\"url\": \"/x\"}", &["--mode=ext-authz"], "names no host"),
             ("{\"host\": \"x\"}", &["--mode=ext-authz"], ":1: unknown field `host`"),
         ] {
             let error = wrong(of_file(text, more));

@@ -408,3 +408,120 @@ fn micros(nanoseconds: u64) -> f64 {
 const fn mebibytes(bytes: u64) -> u64 {
     bytes >> 20
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::questions::{First, Mode, Prepared};
+    use super::super::rounds::Used;
+    use super::super::tally::{Outcome, Times};
+    use super::*;
+
+    fn plan(rate: Option<f64>) -> Plan {
+        Plan {
+            prepared: Prepared {
+                mode: Mode::Unary,
+                bodies: Vec::new(),
+                each: 1,
+                questions: 1,
+                first: First::Check(Box::default()),
+            },
+            connections: 1,
+            in_flight: 2,
+            threads: 1,
+            rate,
+            random: false,
+            max_wait: Duration::from_secs(1),
+            deadline: None,
+            warm_up: Duration::from_secs(1),
+            duration: Duration::from_secs(2),
+        }
+    }
+
+    /// A round of two seconds in which so many questions were answered, each after 3 ms, of which it waited for one.
+    fn round(answered: u64, used: Option<Used>) -> Round {
+        let mut tally = Tally::new().unwrap();
+        for _ in 0..answered {
+            tally.send(1);
+            let ms = Duration::from_millis;
+            let times = Times { due: Some(ms(0)), waited: ms(1), took: ms(2), ended: Some(ms(3)) };
+            tally.record(&Outcome { allowed: 1, ..Outcome::default() }, times);
+        }
+        Round { tally, measured: Duration::from_secs(2), used, busy: 0.5 }
+    }
+
+    fn target(name: &str) -> Target {
+        Target { name: name.to_owned(), url: String::new(), whose: None }
+    }
+
+    fn shown(plan: &Plan, rounds: Vec<Vec<Round>>, format: Format) -> (String, String) {
+        let targets: Vec<Target> =
+            ["a", "b", "c"].iter().take(rounds.len()).map(|name| target(name)).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut screen = Screen::new(&mut out, &mut err);
+        show(plan, &targets, &Measured { rounds, interrupted: false }, format, &mut screen);
+        assert!(screen.finish());
+        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn one_server_has_a_table_of_counts_and_one_of_latencies() {
+        let used = Used { cpu: Duration::from_millis(10), resident: 5 << 20, most_resident: 6 << 20 };
+        let mut one = round(1_000, Some(used));
+        one.tally.not_sent = 7;
+        let (out, err) = shown(&plan(Some(500.0)), vec![vec![one]], Format::Text);
+        let wanted = "\
+unary, 1 question; open loop, 500 calls/s, at most 2 under way on 1 connection; 2s after 1s of warm-up
+
+answered   1000  500/s
+  allowed  1000
+  denied      0
+shed          0
+not sent      7
+
+latency                  p50      p90      p99    p99.9      max
+answered             3.00 ms  3.00 ms  3.00 ms  3.00 ms  3.00 ms
+  from sending       2.00 ms  2.00 ms  2.00 ms  2.00 ms  2.00 ms
+wait before sending  1.00 ms  1.00 ms  1.00 ms  1.00 ms  1.00 ms
+
+server: 10.0 ms of CPU for 1,000 questions, 5 MiB in memory, 6 MiB at most
+generator: busiest thread 50 % busy
+";
+        assert_eq!(out, wanted);
+        assert!(err.starts_with("a: 7 questions found no place for 1s"), "{err}");
+    }
+
+    #[test]
+    fn servers_are_compared_within_each_round() {
+        let rounds = |counts: [u64; 3]| counts.map(|count| round(count, None)).to_vec();
+        let all = vec![rounds([100, 200, 400]), rounds([50, 220, 400]), rounds([100, 200, 400])];
+        let (out, _) = shown(&plan(None), all.clone(), Format::Text);
+        let row = out.lines().find(|line| line.starts_with("b ")).unwrap();
+        assert_eq!(
+            row.split_whitespace().take(5).collect::<Vec<_>>(),
+            ["b", "110", "100.0", "%", "50.0-110.0"]
+        );
+        let (json, _) = shown(&plan(None), all, Format::Json);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["servers"][0]["ratio_to_first"], Value::Null);
+        assert_eq!(json["servers"][1]["ratio_to_first"], json!({"median": 1.0, "min": 0.5, "max": 1.1}));
+        assert_eq!(json["servers"][1]["total"]["answered"], 670);
+        assert_eq!(json["servers"][1]["rounds"][1]["seconds"][0]["answered"], 220);
+    }
+
+    #[test]
+    fn a_busy_generator_is_said() {
+        let mut one = round(1, None);
+        one.busy = 0.95;
+        let (_, err) = shown(&plan(None), vec![vec![one]], Format::Text);
+        assert!(err.contains("a: the generator was 95 % busy"), "{err}");
+    }
+
+    #[test]
+    fn a_round_without_answers_has_no_latency() {
+        let (out, _) = shown(&plan(None), vec![vec![round(0, None)]], Format::Text);
+        assert!(out.contains("answered    -    -    -      -    -"), "{out}");
+        let (json, _) = shown(&plan(None), vec![vec![round(0, None)], vec![round(0, None)]], Format::Json);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["servers"][0]["total"]["latency"], Value::Null);
+    }
+}
