@@ -17,6 +17,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 const MAGIC: &[u8; 8] = b"bindery\0";
@@ -77,6 +78,8 @@ struct Queue {
     closed: bool,
 }
 
+/// How long until what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// More changes than this at once are written as a whole.
 const MAX_QUEUE: usize = 4_096;
 
@@ -173,34 +176,82 @@ impl Disk for LastGood {
     }
 }
 
-/// Writes what waits, all of it at once, until the end.
+/// What the writer has to do next.
+enum Next {
+    /// To write what waits.
+    Write(Queue),
+    /// To try once more what could not be written.
+    Again { closed: bool },
+    /// Nothing any more.
+    End,
+}
+
+impl Shared {
+    /// Waits for something to do; for a moment only, where something is owed to the disk.
+    fn next(&self, owes: bool) -> Next {
+        let mut queue = self.queue();
+        while queue.waiting.is_empty() && !queue.closed {
+            if owes {
+                let waited = self.filled.wait_timeout(queue, AGAIN);
+                let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                queue = woken;
+                if timeout.timed_out() {
+                    break;
+                }
+            } else {
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        match (queue.waiting.is_empty(), owes, queue.closed) {
+            (false, _, _) => Next::Write(std::mem::take(&mut *queue)),
+            (true, true, closed) => Next::Again { closed },
+            (true, false, _) => Next::End,
+        }
+    }
+}
+
+/// Writes what waits, all of it at once, until the end. What could not be written is tried again until it can: nobody may
+/// come with another change for long.
 fn run(shared: &Shared, mut writer: write::Writer) {
+    let mut owed: Option<Arc<Snapshot>> = None;
     loop {
-        let taken = {
-            let mut queue = shared.queue();
-            while queue.waiting.is_empty() && !queue.closed {
-                queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        let (closed, result) = match shared.next(owed.is_some()) {
+            Next::End => return,
+            Next::Again { closed } => (closed, owed.as_ref().map_or(Ok(()), |newest| writer.whole(newest))),
+            Next::Write(taken) => {
+                let result = match &taken.newest {
+                    Some(newest) if taken.whole => writer.whole(newest),
+                    Some(newest) => writer.append(&taken.changes, newest),
+                    None => Ok(()),
+                };
+                let told = result.as_ref().map(|()| ()).map_err(told_by);
+                for waiting in taken.waiting {
+                    // Who does not wait any more need not hear.
+                    let _gone = waiting.send(told.clone());
+                }
+                if let (Err(error), None) = (&result, &owed) {
+                    tracing::error!(
+                        error = told_by(error),
+                        "what is in force is not kept; it is tried again"
+                    );
+                }
+                if result.is_err() {
+                    owed = taken.newest.or(owed);
+                }
+                (taken.closed, result)
             }
-            if queue.waiting.is_empty() {
-                return;
-            }
-            std::mem::take(&mut *queue)
         };
-        let closed = taken.closed;
-        let result = match &taken.newest {
-            Some(newest) if taken.whole => writer.whole(newest),
-            Some(newest) => writer.append(&taken.changes, newest),
-            None => Ok(()),
-        };
-        let result = result.map_err(|error| format!("the last-good file cannot be written: {error}"));
-        for waiting in taken.waiting {
-            // Who does not wait any more need not hear.
-            let _gone = waiting.send(result.clone());
+        if result.is_ok() && owed.take().is_some() {
+            tracing::info!("what is in force is kept again in the last-good file");
         }
         if closed {
             return;
         }
     }
+}
+
+fn told_by(error: &std::io::Error) -> String {
+    format!("the last-good file cannot be written: {error}")
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
