@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod identity;
 pub mod places;
+mod probes;
 mod web;
 
 use crate::api::authzen::{self, AuthzenSettings};
@@ -23,6 +24,7 @@ use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
+use crate::telemetry::Telemetry;
 use admin::Admin;
 use envoy_types::ext_authz::v3::pb::AuthorizationServer;
 use futures_util::future::{join_all, pending};
@@ -75,6 +77,8 @@ pub struct Doors {
     pub admin: Option<TcpListener>,
     /// Publishers and followers, and what they are allowed. Absent: there are none.
     pub sync: Option<(Listeners, Arc<Ledger>, SyncOptions)>,
+    /// Where all of it is told.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Where questions come in, and how they are answered.
@@ -184,12 +188,16 @@ pub async fn run(
     let sync_name = <SyncServiceServer<SyncApi> as NamedService>::NAME;
     health.set_service_status(sync_name, tonic_health::ServingStatus::Serving).await;
     let (stop, stopping) = watch::channel(false);
+    let (draining, drained) = watch::channel(false);
+    let telemetry = doors.telemetry;
+    probes::add(&telemetry.metrics, Arc::clone(&store), Arc::clone(&evaluators), drained.clone());
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
     if let Some(mut doors) = doors.decisions {
         let mut routes = Routes::builder();
         let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(doors.waits.revision);
+        api = api.with_telemetry(Arc::clone(&telemetry));
         if let Some(demand) = doors.waits.demand {
             api = api.with_demand(demand);
         }
@@ -220,7 +228,6 @@ pub async fn run(
         servers.extend(listeners.serve(&routes, &stopping));
         sockets.push(listeners);
     }
-    let (draining, drained) = watch::channel(false);
     if let Some(listener) = doors.admin {
         let admin = Admin { store: Arc::clone(&store), services, stopping: drained };
         servers.push(Box::pin(admin::serve(listener, admin, stopped(stopping.clone()))));

@@ -5,9 +5,13 @@
 
 mod policies;
 mod sync;
+mod telemetry;
 
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
 pub use sync::{Beyond, SyncArgs, SyncSettings};
+pub use telemetry::{
+    DecisionLogArgs, DecisionLogSettings, LogTo, LogWhenFull, TelemetryArgs, TelemetrySettings,
+};
 
 use crate::api::authzen::AuthzenSettings;
 use crate::api::gateway::settings::GatewaySettings;
@@ -162,6 +166,14 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub policies: PolicyArgs,
 
+    /// Where traces and metrics go, and where decisions are logged.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+
+    /// What the decision log holds; only in the settings file.
+    #[arg(skip)]
+    pub decision_log: DecisionLogArgs,
+
     /// What gateways may ask over Envoy's external authorization; only in the settings file.
     #[arg(skip)]
     pub ext_authz: GatewaySettings,
@@ -231,6 +243,8 @@ pub struct ServeSettings {
     pub sync: SyncSettings,
     /// What policies need beside the configuration.
     pub policies: PolicySettings,
+    /// Where traces and metrics go, and where decisions are logged.
+    pub telemetry: TelemetrySettings,
     /// What gateways may ask over Envoy's external authorization.
     pub ext_authz: GatewaySettings,
     /// What gateways may ask over HTTP.
@@ -331,6 +345,7 @@ impl ServeArgs {
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             sync: self.sync.resolve(file.sync)?,
             policies: self.policies.resolve(file.policies)?,
+            telemetry: self.telemetry.resolve(file.telemetry, file.decision_log)?,
             ext_authz: file.ext_authz,
             forward_auth: file.forward_auth,
             authzen: file.authzen,
@@ -482,20 +497,29 @@ mod tests {
         for setting in command().get_arguments() {
             let name = setting.get_id().as_str();
             assert!(setting.get_help().is_some(), "{name}");
-            assert_eq!(setting.get_long(), Some(name.replace('_', "-").as_str()));
+            let flag = setting.get_long().unwrap_or_default();
+            let long = if name == "personal_data" { "telemetry_personal_data" } else { name };
+            assert_eq!(flag, long.replace('_', "-"));
             if name == "no_watch" {
                 continue;
             }
-            let variable = format!("BINDERY_{}", name.to_uppercase());
+            let variable = format!("BINDERY_{}", long.to_uppercase());
             assert_eq!(setting.get_env().and_then(|it| it.to_str()), Some(variable.as_str()));
             // A table fits no setting, so what is known is told by the error.
             let policies = PolicyArgs::augment_args(clap::Command::new("policies"));
             let sync = SyncArgs::augment_args(clap::Command::new("sync"));
+            let telemetry = TelemetryArgs::augment_args(clap::Command::new("telemetry"));
             let has = |command: &clap::Command| command.get_arguments().any(|it| it.get_id() == name);
-            let table = match (has(&policies), has(&sync)) {
-                (true, _) => "policies.",
-                (_, true) => "sync.",
-                _ => "",
+            let (table, name) = match name {
+                // In the file they have a table of their own.
+                "decision_log" => ("decision_log.", "to"),
+                _ if name.starts_with("decision_log_") => {
+                    ("decision_log.", name.trim_start_matches("decision_log_"))
+                }
+                _ if has(&policies) => ("policies.", name),
+                _ if has(&sync) => ("sync.", name),
+                _ if has(&telemetry) => ("telemetry.", name),
+                _ => ("", name),
             };
             let text = format!("{table}{name} = {{}}");
             let error = toml::from_str::<ServeArgs>(&text).unwrap_err().to_string();

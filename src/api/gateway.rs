@@ -16,11 +16,15 @@ use super::ask::{Failure, decide_on, now};
 use super::convert::MAX_BODY;
 use super::decision::DecisionApi;
 use super::ids::Ids;
+use super::note::{About, Noting, Reply, Told as Noted, Watch, room};
 use crate::decision::Member;
 use crate::identity::{Evidence, Identified, Identity};
 use crate::model::{Context, GroupRef, HttpRequest, Question, Scope, Subject, TargetRef, Timestamp, Value};
 use crate::proto::v1;
 use crate::store::Snapshot;
+use crate::telemetry::Telemetry;
+use crate::telemetry::labels::{Answer, Door, GatewayDoor, GatewayReason};
+use crate::telemetry::trace::{FutureExt as _, Trace};
 use asked::{Asked, AskedHttp, MAX_HEADER_BYTES, MAX_HEADERS};
 use headers::Who;
 use host::Host;
@@ -97,6 +101,16 @@ struct Read<'a> {
     http: Option<(&'a AskedHttp, Host, String)>,
 }
 
+/// What a request went through, for those that tell of it.
+#[derive(Default)]
+struct Course {
+    watch: Watch,
+    target: Option<TargetRef>,
+    subject: Option<Subject>,
+    reply: Option<Reply>,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
 /// The target's answer.
 enum Decided {
     /// With the headers to set.
@@ -128,10 +142,71 @@ impl Gateway {
         &self.rules
     }
 
-    /// What a gateway is to do with a request.
-    pub async fn judge(&self, asked: &Asked) -> Judgement {
+    /// What a gateway is to do with a request that came in at this door, as part of this trace.
+    pub(super) async fn judge(
+        &self,
+        asked: &Asked,
+        door: GatewayDoor,
+        trace: Option<Box<Trace>>,
+    ) -> Judgement {
+        let telemetry = self.telemetry();
+        let counted = match door {
+            GatewayDoor::ExtAuthz => Door::ExtAuthz,
+            GatewayDoor::ForwardAuth => Door::ForwardAuth,
+        };
+        let noting = Noting::begin(telemetry, counted, None).with(trace);
+        let mut course = Course { watch: noting.watch(telemetry), ..Course::default() };
         let mut facts = self.facts(Why::Undecided);
-        match self.decide(asked, &mut facts).await {
+        let work = self.decide(asked, &mut facts, &mut course);
+        let decided = match noting.trace.as_deref().map(Trace::work) {
+            Some(context) => work.with_context(context).await,
+            None => work.await,
+        };
+        let judgement = self.judgement(asked, facts, decided);
+        self.note(door, noting, &judgement, course).await;
+        judgement
+    }
+
+    /// Where its work is told.
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        self.api.telemetry()
+    }
+
+    /// Tells of a request that has its answer.
+    async fn note(&self, door: GatewayDoor, mut noting: Noting, judgement: &Judgement, course: Course) {
+        let telemetry = self.telemetry();
+        let Judgement { facts, verdict } = judgement;
+        let reason = facts.why.word();
+        telemetry.metrics.gateway_answered(door, GatewayReason::named(reason));
+        let Course { target, subject, reply, snapshot, watch } = course;
+        let kind = target.as_ref().map(TargetRef::kind);
+        if watch.record {
+            noting.learn(About { target, subject: subject.unwrap_or_default() });
+        }
+        let (answer, failure) = match verdict {
+            Verdict::Pass { .. } => (Some(Answer::Allow), None),
+            Verdict::Stop { .. } => (Some(Answer::Deny), None),
+            Verdict::Fail(failure) => (None, Some(failure)),
+        };
+        let (response, noted) = match reply {
+            Some(Reply { response, noted }) => (Some(response), Some(noted)),
+            None => (None, None),
+        };
+        let told = Noted {
+            answer,
+            decision_id: &facts.decision_id,
+            reason: Some(reason),
+            failure,
+            response: response.as_ref(),
+            noted,
+            kind,
+            snapshot: snapshot.as_deref(),
+        };
+        room(noting.end(telemetry, told)).await;
+    }
+
+    fn judgement(&self, asked: &Asked, mut facts: Facts, decided: Result<Decided, Halt>) -> Judgement {
+        match decided {
             Ok(Decided::Allowed(set)) => {
                 facts.why = Why::Allowed;
                 let remove =
@@ -155,8 +230,22 @@ impl Gateway {
     }
 
     /// Judges a request that this door does not take from this gateway.
-    pub(super) fn refuse(&self, asked: &Asked, why: Why) -> Judgement {
-        self.stop(asked, self.facts(why), None, &[])
+    pub(super) async fn refuse(
+        &self,
+        asked: &Asked,
+        why: Why,
+        door: GatewayDoor,
+        trace: Option<Box<Trace>>,
+    ) -> Judgement {
+        let counted = match door {
+            GatewayDoor::ExtAuthz => Door::ExtAuthz,
+            GatewayDoor::ForwardAuth => Door::ForwardAuth,
+        };
+        let noting = Noting::begin(self.telemetry(), counted, None).with(trace);
+        let course = Course { watch: noting.watch(self.telemetry()), ..Course::default() };
+        let judgement = self.stop(asked, self.facts(why), None, &[]);
+        self.note(door, noting, &judgement, course).await;
+        judgement
     }
 
     /// What is known before anything was looked at.
@@ -171,7 +260,7 @@ impl Gateway {
     }
 
     /// Decides, and notes in `facts` what is known on the way.
-    async fn decide(&self, asked: &Asked, facts: &mut Facts) -> Result<Decided, Halt> {
+    async fn decide(&self, asked: &Asked, facts: &mut Facts, course: &mut Course) -> Result<Decided, Halt> {
         let read = self.read(asked)?;
         let now = now();
         let headers = asked.http.as_ref().map(|http| http.headers.as_evidence()).unwrap_or_default();
@@ -188,6 +277,9 @@ impl Gateway {
             Identified::Nobody | Identified::Refused { .. } | Identified::Unavailable(_) => None,
         };
         let (snapshot, found) = self.find(asked, &read, somebody.unwrap_or(&anonymous), facts).await?;
+        course.target = Some(found.target.clone());
+        course.snapshot = Some(Arc::clone(&snapshot));
+        course.subject = somebody.filter(|_| course.watch.record).cloned();
         let to_sign_in = |why: Why| Halt::Why(why, self.location(&read, found.names_host));
         let identity = match identified {
             Identified::Somebody(identity) => Some(identity),
@@ -222,13 +314,14 @@ impl Gateway {
             full_evaluation: false,
         };
         let is_anonymous = question.subject.anonymous;
-        let response = decide_on(&snapshot, self.api.evaluators(), question).await?;
+        let reply = decide_on(&snapshot, self.api.evaluators(), question, course.watch).await?;
+        let response = &course.reply.insert(reply).response;
         facts.stale = response.stale;
-        facts.valid_until = earliest(&response, identity.as_deref());
+        facts.valid_until = earliest(response, identity.as_deref());
         match response.decision() {
             v1::Decision::Allow => Ok(Decided::Allowed(set)),
             _ if is_anonymous => Err(to_sign_in(Why::NotSignedIn)),
-            _ => Ok(Decided::Denied(response.messages)),
+            _ => Ok(Decided::Denied(response.messages.clone())),
         }
     }
 

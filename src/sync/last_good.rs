@@ -13,9 +13,11 @@ mod write;
 use super::ledger::{Disk, Recorded};
 use crate::model::Version;
 use crate::store::{Settings, Snapshot, Store};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::WriteResult;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
@@ -64,6 +66,8 @@ pub struct LastGood {
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
+    /// Set once, soon after the start.
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 /// What waits to be written. However much that is, only the newest snapshot is kept of it.
@@ -144,6 +148,15 @@ impl LastGood {
     }
 }
 
+impl LastGood {
+    /// Counts its writes here.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        let _first = self.shared.metrics.set(metrics);
+        self
+    }
+}
+
 impl Drop for LastGood {
     fn drop(&mut self) {
         self.shared.queue().closed = true;
@@ -192,6 +205,13 @@ fn run(shared: &Shared, mut writer: write::Writer) {
             Some(newest) => writer.append(&taken.changes, newest),
             None => Ok(()),
         };
+        if let Some(metrics) = shared.metrics.get() {
+            metrics.last_good_written(if result.is_ok() {
+                WriteResult::Written
+            } else {
+                WriteResult::Failed
+            });
+        }
         let result = result.map_err(|error| format!("the last-good file cannot be written: {error}"));
         for waiting in taken.waiting {
             // Who does not wait any more need not hear.
