@@ -14,7 +14,8 @@ use bindery::sync::apply::{Update, apply};
 use bindery::telemetry::otlp::Otlp;
 use bindery::telemetry::trace::Traces;
 use bindery::telemetry::{Metrics, Telemetry};
-use envoy_types::ext_authz::v3::pb::{AuthorizationClient, CheckRequest};
+use envoy_types::ext_authz::v3::pb::CheckRequest;
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -53,7 +54,7 @@ impl TraceService for Collector {
         let spans = request.into_inner().resource_spans.into_iter();
         let spans = spans.flat_map(|it| it.scope_spans).flat_map(|it| it.spans);
         self.spans.lock().unwrap().extend(spans);
-        Ok(Response::default())
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

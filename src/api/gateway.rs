@@ -4,6 +4,7 @@
 //! Must not know: which gateway asks, how the answer is sent.
 
 pub mod asked;
+mod course;
 pub mod headers;
 pub mod host;
 pub mod page;
@@ -16,16 +17,13 @@ use super::ask::{Failure, decide_on, now};
 use super::convert::MAX_BODY;
 use super::decision::DecisionApi;
 use super::ids::Ids;
-use super::note::{About, Noting, Reply, Told as Noted, Watch, room};
 use crate::decision::Member;
 use crate::identity::{Evidence, Identified, Identity};
 use crate::model::{Context, GroupRef, HttpRequest, Question, Scope, Subject, TargetRef, Timestamp, Value};
 use crate::proto::v1;
 use crate::store::Snapshot;
-use crate::telemetry::Telemetry;
-use crate::telemetry::labels::{Answer, Door, GatewayDoor, GatewayReason};
-use crate::telemetry::trace::{FutureExt as _, Trace};
 use asked::{Asked, AskedHttp, MAX_HEADER_BYTES, MAX_HEADERS};
+use course::Course;
 use headers::Who;
 use host::Host;
 use page::{Form, Told};
@@ -101,16 +99,6 @@ struct Read<'a> {
     http: Option<(&'a AskedHttp, Host, String)>,
 }
 
-/// What a request went through, for those that tell of it.
-#[derive(Default)]
-struct Course {
-    watch: Watch,
-    target: Option<TargetRef>,
-    subject: Option<Subject>,
-    reply: Option<Reply>,
-    snapshot: Option<Arc<Snapshot>>,
-}
-
 /// The target's answer.
 enum Decided {
     /// With the headers to set.
@@ -142,69 +130,6 @@ impl Gateway {
         &self.rules
     }
 
-    /// What a gateway is to do with a request that came in at this door, as part of this trace.
-    pub(super) async fn judge(
-        &self,
-        asked: &Asked,
-        door: GatewayDoor,
-        trace: Option<Box<Trace>>,
-    ) -> Judgement {
-        let telemetry = self.telemetry();
-        let counted = match door {
-            GatewayDoor::ExtAuthz => Door::ExtAuthz,
-            GatewayDoor::ForwardAuth => Door::ForwardAuth,
-        };
-        let noting = Noting::begin(telemetry, counted, None).with(trace);
-        let mut course = Course { watch: noting.watch(telemetry), ..Course::default() };
-        let mut facts = self.facts(Why::Undecided);
-        let work = self.decide(asked, &mut facts, &mut course);
-        let decided = match noting.trace.as_deref().map(Trace::work) {
-            Some(context) => work.with_context(context).await,
-            None => work.await,
-        };
-        let judgement = self.judgement(asked, facts, decided);
-        self.note(door, noting, &judgement, course).await;
-        judgement
-    }
-
-    /// Where its work is told.
-    pub(super) fn telemetry(&self) -> &Telemetry {
-        self.api.telemetry()
-    }
-
-    /// Tells of a request that has its answer.
-    async fn note(&self, door: GatewayDoor, mut noting: Noting, judgement: &Judgement, course: Course) {
-        let telemetry = self.telemetry();
-        let Judgement { facts, verdict } = judgement;
-        let reason = facts.why.word();
-        telemetry.metrics.gateway_answered(door, GatewayReason::named(reason));
-        let Course { target, subject, reply, snapshot, watch } = course;
-        let kind = target.as_ref().map(TargetRef::kind);
-        if watch.record {
-            noting.learn(About { target, subject: subject.unwrap_or_default() });
-        }
-        let (answer, failure) = match verdict {
-            Verdict::Pass { .. } => (Some(Answer::Allow), None),
-            Verdict::Stop { .. } => (Some(Answer::Deny), None),
-            Verdict::Fail(failure) => (None, Some(failure)),
-        };
-        let (response, noted) = match reply {
-            Some(Reply { response, noted }) => (Some(response), Some(noted)),
-            None => (None, None),
-        };
-        let told = Noted {
-            answer,
-            decision_id: &facts.decision_id,
-            reason: Some(reason),
-            failure,
-            response: response.as_ref(),
-            noted,
-            kind,
-            snapshot: snapshot.as_deref(),
-        };
-        room(noting.end(telemetry, told)).await;
-    }
-
     fn judgement(&self, asked: &Asked, mut facts: Facts, decided: Result<Decided, Halt>) -> Judgement {
         match decided {
             Ok(Decided::Allowed(set)) => {
@@ -227,25 +152,6 @@ impl Gateway {
                 Judgement { facts, verdict: Verdict::Fail(failure) }
             }
         }
-    }
-
-    /// Judges a request that this door does not take from this gateway.
-    pub(super) async fn refuse(
-        &self,
-        asked: &Asked,
-        why: Why,
-        door: GatewayDoor,
-        trace: Option<Box<Trace>>,
-    ) -> Judgement {
-        let counted = match door {
-            GatewayDoor::ExtAuthz => Door::ExtAuthz,
-            GatewayDoor::ForwardAuth => Door::ForwardAuth,
-        };
-        let noting = Noting::begin(self.telemetry(), counted, None).with(trace);
-        let course = Course { watch: noting.watch(self.telemetry()), ..Course::default() };
-        let judgement = self.stop(asked, self.facts(why), None, &[]);
-        self.note(door, noting, &judgement, course).await;
-        judgement
     }
 
     /// What is known before anything was looked at.
