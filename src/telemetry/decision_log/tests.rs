@@ -144,8 +144,10 @@ proptest! {
     }
 }
 
+type Gated = (Arc<DecisionLog>, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>, Arc<Metrics>);
+
 /// A log whose writer waits for the test, once for each write, the first line included.
-fn gated(options: Options) -> (Arc<DecisionLog>, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>, Arc<Metrics>) {
+fn gated(options: Options) -> Gated {
     let (open, gate) = mpsc::channel();
     let (metrics, written) = (Arc::new(Metrics::new()), Arc::<Mutex<Vec<u8>>>::default());
     let out = Script { words: VecDeque::new(), written: Arc::clone(&written), gate: Some(gate) };
