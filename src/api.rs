@@ -13,4 +13,5 @@ pub mod forward_auth;
 pub mod gateway;
 mod ids;
 pub mod list;
+mod note;
 mod status;

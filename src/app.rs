@@ -9,6 +9,7 @@ pub mod gate;
 pub mod identity;
 mod listen;
 pub mod places;
+mod probes;
 pub mod tls;
 
 use crate::api::authzen::{self, AuthzenSettings};
@@ -27,7 +28,7 @@ use crate::proto::v1::sync_service_server::SyncServiceServer;
 use crate::store::{OnDemand, Store};
 use crate::sync::ledger::Ledger;
 use crate::sync::service::{SyncApi, SyncOptions};
-use crate::telemetry::Metrics;
+use crate::telemetry::Telemetry;
 use crate::telemetry::labels::Listener;
 use crate::tls::server::ServerTls;
 use access::Access;
@@ -80,8 +81,8 @@ pub struct Doors {
     pub access: Arc<Access>,
     /// How much is taken on.
     pub load: LoadSettings,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
+    /// Where all of it is told.
+    pub telemetry: Arc<Telemetry>,
     /// Where questions are answered. Absent: where everything else runs, too.
     pub runtime: Option<Handle>,
 }
@@ -201,14 +202,16 @@ pub async fn run(
     let sync_name = <SyncServiceServer<SyncApi> as NamedService>::NAME;
     health.set_service_status(sync_name, tonic_health::ServingStatus::Serving).await;
     let (stop, stopping) = watch::channel(false);
+    let (draining, drained) = watch::channel(false);
+    let Doors { decisions, admin, sync, access, load, telemetry, runtime } = doors;
+    probes::add(&telemetry.metrics, Arc::clone(&store), Arc::clone(&evaluators), drained.clone());
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
-    let Doors { decisions, admin, sync, access, load, metrics, runtime } = doors;
     let gate = Gate {
         access,
-        load: Arc::new(Load::new(load.in_flight, load.queue, Arc::clone(&metrics))),
-        metrics: Arc::clone(&metrics),
+        load: Arc::new(Load::new(load.in_flight, load.queue, Arc::clone(&telemetry.metrics))),
+        metrics: Arc::clone(&telemetry.metrics),
     };
     let door = |name: Listener, listeners: &Listeners, router: Router| {
         let (gate, tls) = (gate.clone(), listeners.tls.clone());
@@ -220,6 +223,7 @@ pub async fn run(
     if let Some(mut doors) = decisions {
         let mut routes = Routes::builder();
         let mut api = DecisionApi::new(Arc::clone(&store), evaluators).with_patience(doors.waits.revision);
+        api = api.with_telemetry(Arc::clone(&telemetry));
         if let Some(demand) = doors.waits.demand {
             api = api.with_demand(demand);
         }
@@ -252,8 +256,8 @@ pub async fn run(
         servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }
-    let (draining, drained) = watch::channel(false);
     if let Some((mut listeners, operation)) = admin {
+        let metrics = Arc::clone(&telemetry.metrics);
         let admin = Admin { store: Arc::clone(&store), services, stopping: drained, operation, metrics };
         let over_grpc = with_standard(Routes::builder(), health_service)?;
         let door = door(Listener::Admin, &listeners, admin::router(admin).merge(over_grpc));

@@ -17,6 +17,7 @@ mod push;
 pub mod serve;
 mod sources;
 mod status;
+mod telemetry;
 mod test;
 mod validate;
 mod watch;

@@ -8,11 +8,15 @@ mod policies;
 mod security;
 mod shown;
 mod sync;
+mod telemetry;
 
 pub use load::{LoadArgs, LoadSettings};
 pub use policies::{PolicyArgs, PolicySettings, PythonMode};
 pub use security::{AccessSettings, CallerSettings, ClientCertificates, ListenerTls, TlsArgs, TlsSettings};
 pub use sync::{Beyond, SyncArgs, SyncSettings};
+pub use telemetry::{
+    DecisionLogArgs, DecisionLogSettings, LogTo, LogWhenFull, TelemetryArgs, TelemetrySettings,
+};
 
 use crate::api::authzen::AuthzenSettings;
 use crate::api::gateway::settings::GatewaySettings;
@@ -179,6 +183,14 @@ pub struct ServeArgs {
     #[arg(skip)]
     pub access: AccessSettings,
 
+    /// Where traces and metrics go, and where decisions are logged.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+
+    /// What the decision log holds; only in the settings file.
+    #[arg(skip)]
+    pub decision_log: DecisionLogArgs,
+
     /// What gateways may ask over Envoy's external authorization; only in the settings file.
     #[arg(skip)]
     pub ext_authz: GatewaySettings,
@@ -254,6 +266,8 @@ pub struct ServeSettings {
     pub access: AccessSettings,
     /// What policies need beside the configuration.
     pub policies: PolicySettings,
+    /// Where traces and metrics go, and where decisions are logged.
+    pub telemetry: TelemetrySettings,
     /// What gateways may ask over Envoy's external authorization.
     pub ext_authz: GatewaySettings,
     /// What gateways may ask over HTTP.
@@ -364,6 +378,7 @@ impl ServeArgs {
             load: self.load.resolve(file.load)?,
             access: file.access,
             policies: self.policies.resolve(file.policies)?,
+            telemetry: self.telemetry.resolve(file.telemetry, file.decision_log)?,
             ext_authz: file.ext_authz,
             forward_auth: file.forward_auth,
             authzen: file.authzen,
@@ -521,21 +536,34 @@ mod tests {
         for setting in command().get_arguments() {
             let name = setting.get_id().as_str();
             assert!(setting.get_help().is_some(), "{name}");
-            assert_eq!(setting.get_long(), Some(name.replace('_', "-").as_str()));
+            let flag = setting.get_long().unwrap_or_default();
+            let long = if name == "personal_data" { "telemetry_personal_data" } else { name };
+            assert_eq!(flag, long.replace('_', "-"));
             if name == "no_watch" {
                 continue;
             }
-            let variable = format!("BINDERY_{}", name.to_uppercase());
+            let variable = format!("BINDERY_{}", long.to_uppercase());
             assert_eq!(setting.get_env().and_then(|it| it.to_str()), Some(variable.as_str()));
             // A table fits no setting, so what is known is told by the error.
             let policies = PolicyArgs::augment_args(clap::Command::new("policies"));
             let sync = SyncArgs::augment_args(clap::Command::new("sync"));
+            let telemetry = TelemetryArgs::augment_args(clap::Command::new("telemetry"));
             let load = LoadArgs::augment_args(clap::Command::new("load"));
             let tls = TlsArgs::augment_args(clap::Command::new("tls"));
             let has = |command: &clap::Command| command.get_arguments().any(|it| it.get_id() == name);
-            let tables = [("policies.", &policies), ("sync.", &sync), ("load.", &load), ("tls.", &tls)];
-            let table = tables.iter().find(|(_, command)| has(command)).map_or("", |(table, _)| table);
-            let name = name.strip_prefix("tls_").unwrap_or(name);
+            let (table, name) = match name {
+                // In the file they have a table of their own.
+                "decision_log" => ("decision_log.", "to"),
+                _ if name.starts_with("decision_log_") => {
+                    ("decision_log.", name.trim_start_matches("decision_log_"))
+                }
+                _ if has(&policies) => ("policies.", name),
+                _ if has(&sync) => ("sync.", name),
+                _ if has(&telemetry) => ("telemetry.", name),
+                _ if has(&load) => ("load.", name),
+                _ if has(&tls) => ("tls.", name.trim_start_matches("tls_")),
+                _ => ("", name),
+            };
             let text = format!("{table}{name} = {{}}");
             let error = toml::from_str::<ServeArgs>(&text).unwrap_err().to_string();
             assert_eq!(error.contains("unknown field"), name == "config", "{name}: {error}");

@@ -10,7 +10,7 @@ mod set;
 mod summary;
 
 pub use engine::{Answered, SetResult, Waiting};
-pub use lean::{Outcome, Unresolved, decide};
+pub use lean::{Outcome, Unresolved, decide, decide_watched};
 pub use member::{Atom, Member, Standing};
 pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowSubject, Switches, TargetKey};
 pub use summary::summarize;

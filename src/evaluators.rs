@@ -17,6 +17,9 @@ use crate::model::{Question, Subject, User, Value};
 use crate::policy::python::{Call, Outcome, user_object};
 use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{Label as _, Outside, PolicyResult};
+use crate::telemetry::trace::{Child, ChildKind, FutureExt as _};
 use monty_types::MontyObject as Object;
 use passwords::Passwords;
 use python::{Answers, Python, PythonOptions, Runner};
@@ -43,6 +46,7 @@ pub struct Evaluators {
     breaches: Option<BreachSource>,
     passwords: Passwords,
     remote: Remote,
+    metrics: Arc<Metrics>,
 }
 
 impl Evaluators {
@@ -67,13 +71,53 @@ impl Evaluators {
         self
     }
 
+    /// Counts here. Where metrics are read, they tell of workers and circuits as well; `metrics` must not be read before
+    /// this is done.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// How many Python workers have nothing to do, and how many run a program; nothing without Python.
+    pub fn python_workers(&self) -> Option<(u64, u64)> {
+        self.python.as_ref().map(Python::workers)
+    }
+
+    /// How many circuits to remote evaluators are open.
+    pub fn circuits_open(&self) -> u64 {
+        self.remote.circuits_open()
+    }
+
     /// Sees one deferred policy through, at most until its timeout after `start`.
     pub async fn settle(&self, snapshot: &Snapshot, waiting: Waiting, start: Instant) -> Answered {
         let Waiting { target, row, called, deferred, timeout } = waiting;
         let deadline = start + timeout;
         let end = patience(&deferred, deadline);
-        let verdict = tokio::time::timeout_at(end, self.run(snapshot, deferred, deadline)).await;
+        let (kind, begun) = (outside(&deferred), Instant::now());
+        let (name, place) = match kind {
+            Outside::Remote => ("bindery.v1.PolicyEvaluator/Evaluate", ChildKind::Call),
+            kind => (kind.word(), ChildKind::Inside),
+        };
+        let span = Child::begin(name, place);
+        let work = tokio::time::timeout_at(end, self.run(snapshot, deferred, deadline));
+        let verdict = match &span {
+            Some(span) => Box::pin(work.with_context(span.context())).await,
+            None => work.await,
+        };
+        // Remote calls and programs tell by themselves when their time is up, a little earlier or later.
+        let is_late = verdict.is_err() || Instant::now() >= deadline;
         let verdict = verdict.unwrap_or_else(|_| timed_out(timeout));
+        let result = match &verdict.result {
+            Ok(true) => PolicyResult::Pass,
+            Ok(false) => PolicyResult::Fail,
+            Err(_) if is_late => PolicyResult::Timeout,
+            Err(_) => PolicyResult::Error,
+        };
+        self.metrics.policy_evaluated(kind, result, begun.elapsed());
+        if let Some(span) = span {
+            span.end(verdict.result.is_err().then(|| result.word()));
+        }
         Answered { target, row, called, verdict }
     }
 
@@ -174,6 +218,18 @@ pub struct Trial {
     pub steps: Option<u64>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What a deferred policy turns to.
+fn outside(deferred: &Deferred) -> Outside {
+    match deferred {
+        Deferred::Wait { .. } => Outside::Waits,
+        Deferred::Called(deferred) => outside(deferred),
+        Deferred::Python(_) => Outside::Python,
+        Deferred::Breaches(_) => Outside::Breaches,
+        Deferred::Reuse(_) => Outside::Passwords,
+        Deferred::Remote(_) => Outside::Remote,
+    }
 }
 
 /// When something deferred is given up.

@@ -14,7 +14,7 @@ mod target;
 mod value;
 mod version;
 
-pub use answer::{Answer, BindingReport, Decision, Reason, SkipReason, TargetReport};
+pub use answer::{Answer, BindingReport, Deciding, Decision, Reason, SkipReason, TargetReport};
 pub use binding::{BindingSubject, Mode, PolicyBinding};
 pub use id::Id;
 pub use policy::{

@@ -309,6 +309,23 @@ impl Compiled {
         }))
     }
 
+    /// The name of its kind, as [`PolicyKind::name`] gives it; one that cannot be evaluated is unsupported.
+    pub const fn kind(&self) -> &'static str {
+        match &self.0 {
+            Kind::Cel(_) | Kind::Python(_) => "expression",
+            Kind::Conditional(_) => "conditional",
+            Kind::Dummy(_) => "dummy",
+            Kind::EventMatcher(_) => "event_matcher",
+            Kind::Geoip(_) => "geoip",
+            Kind::PasswordExpiry(_) => "password_expiry",
+            Kind::Password(_) => "password",
+            Kind::Reputation(_) => "reputation",
+            Kind::Remote(_) => "remote",
+            Kind::UniquePassword(_) => "unique_password",
+            Kind::Broken(_) => "unsupported",
+        }
+    }
+
     /// Whether it may change the context for the policies after it.
     pub fn changes_context(&self) -> bool {
         match &self.0 {

@@ -12,8 +12,8 @@ mod tests {
     use bindery::proto::v1::target_ref::Target as T;
     use bindery::store::{Settings, Store};
     use bindery::sync::apply::{Update, apply};
-    use bindery::telemetry::Metrics;
     use bindery::telemetry::metrics::Format;
+    use bindery::telemetry::{Metrics, Telemetry};
     use bytes::Bytes;
     use http_body_util::Full;
     use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -85,7 +85,7 @@ mod tests {
             }),
             admin: Some((listeners(admin), Operation::default())),
             load,
-            metrics: Arc::clone(&metrics),
+            telemetry: Arc::new(Telemetry { metrics: Arc::clone(&metrics), ..Telemetry::default() }),
             ..Doors::default()
         };
         let (stop, stopped) = oneshot::channel::<()>();

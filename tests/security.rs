@@ -21,7 +21,7 @@ mod tests {
     use bindery::sync::ledger::Ledger;
     use bindery::sync::service::SyncOptions;
     use bindery::sync::watch::Watch;
-    use bindery::telemetry::Metrics;
+    use bindery::telemetry::{Metrics, Telemetry};
     use bindery::tls::client::{Credentials, Link};
     use bindery::tls::server::TlsFiles;
     use envoy_types::pb::envoy::service::auth::v3 as envoy;
@@ -104,7 +104,7 @@ mod tests {
             sync: Some((listeners(sync), ledger, options)),
             admin: Some((listeners(admin), Operation::default())),
             access: Arc::clone(&secured.access),
-            metrics: Arc::clone(&metrics),
+            telemetry: Arc::new(Telemetry { metrics: Arc::clone(&metrics), ..Telemetry::default() }),
             ..Doors::default()
         };
         let (stop, stopped) = oneshot::channel::<()>();

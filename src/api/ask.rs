@@ -3,9 +3,10 @@
 //! Must not know: how a question came in.
 
 use super::convert;
-use crate::decision::{Answered, Outcome, TargetKey, Unresolved, View as _, Waiting, decide};
+use super::note::{Noted, Reply, Watch};
+use crate::decision::{Answered, Outcome, TargetKey, Unresolved, View as _, Waiting, decide, decide_watched};
 use crate::evaluators::{Evaluators, Trial};
-use crate::model::{Explain, Question, Subject, TargetRef, Timestamp};
+use crate::model::{Answer, Explain, Question, Subject, TargetRef, TargetReport, Timestamp};
 use crate::policy::World as _;
 use crate::proto::v1;
 use crate::store::{Snapshot, Store};
@@ -42,13 +43,14 @@ pub struct Pending {
     return_context: bool,
     answered: Vec<Answered>,
     waiting: Vec<Waiting>,
+    watch: Watch,
 }
 
 /// What came of a first try.
 #[derive(Debug)]
 pub enum Attempt {
     /// The answer.
-    Answered(Box<v1::CheckResponse>),
+    Answered(Box<Reply>),
     /// The policies to wait for, with [`finish`].
     Pending(Box<Pending>),
 }
@@ -85,8 +87,10 @@ pub async fn check_on(
     now: Timestamp,
 ) -> Result<v1::CheckResponse, Failure> {
     match attempt(snapshot, request, now)? {
-        Attempt::Answered(response) => Ok(*response),
-        Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
+        Attempt::Answered(reply) => Ok(reply.response),
+        Attempt::Pending(pending) => {
+            Box::pin(finish(snapshot, evaluators, *pending)).await.map(|reply| reply.response)
+        }
     }
 }
 
@@ -123,9 +127,19 @@ pub(super) fn fresh(snapshot: &Snapshot, target: &TargetRef) -> Result<(), Failu
 /// # Errors
 /// As [`check`].
 pub fn attempt(snapshot: &Snapshot, request: v1::CheckRequest, now: Timestamp) -> Result<Attempt, Failure> {
+    attempt_watched(snapshot, request, now, Watch::default())
+}
+
+/// As [`attempt`], and keeps what is to be told of it.
+pub(super) fn attempt_watched(
+    snapshot: &Snapshot,
+    request: v1::CheckRequest,
+    now: Timestamp,
+    watch: Watch,
+) -> Result<Attempt, Failure> {
     let return_context = request.return_context;
     let question = prepare(snapshot, request, now)?;
-    begin(snapshot, question, return_context)
+    begin(snapshot, question, return_context, watch)
 }
 
 /// The question of a message, checked, for a door that looks at it before it is decided.
@@ -149,9 +163,10 @@ pub(super) fn begin(
     snapshot: &Snapshot,
     question: Question,
     return_context: bool,
+    watch: Watch,
 ) -> Result<Attempt, Failure> {
     fresh(snapshot, &question.target)?;
-    step(snapshot, question, return_context, Vec::new())
+    step(snapshot, question, return_context, Vec::new(), watch)
 }
 
 /// Answers a question of a gateway on this revision, which [`gate`] has let through.
@@ -162,9 +177,10 @@ pub(super) async fn decide_on(
     snapshot: &Snapshot,
     evaluators: &Evaluators,
     question: Question,
-) -> Result<v1::CheckResponse, Failure> {
-    match begin(snapshot, question, false)? {
-        Attempt::Answered(response) => Ok(*response),
+    watch: Watch,
+) -> Result<Reply, Failure> {
+    match begin(snapshot, question, false, watch)? {
+        Attempt::Answered(reply) => Ok(*reply),
         Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
     }
 }
@@ -186,7 +202,8 @@ pub(super) fn verdict(snapshot: &Snapshot, question: &Question) -> Result<Verdic
         Outcome::Decided(answer) => Ok(Verdict::Decided(answer.decision.is_allow())),
         Outcome::Waiting(waiting) => {
             let (question, answered) = (question.clone(), Vec::new());
-            Ok(Verdict::Pending(Box::new(Pending { question, return_context: false, answered, waiting })))
+            let (return_context, watch) = (false, Watch::default());
+            Ok(Verdict::Pending(Box::new(Pending { question, return_context, answered, waiting, watch })))
         }
     }
 }
@@ -229,26 +246,55 @@ fn step(
     question: Question,
     return_context: bool,
     answered: Vec<Answered>,
+    watch: Watch,
 ) -> Result<Attempt, Failure> {
-    // Only a full explanation measures its bindings; reading the clock is not free.
-    let start = (question.explain == Explain::Full).then(Instant::now);
+    // Only a full explanation and a trace measure bindings; reading the clock is not free.
+    let start = (question.explain == Explain::Full || watch.report).then(Instant::now);
     let ticks = || start.map_or(0, |start| u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
     let member = snapshot.member(&question.subject);
-    match decide(snapshot, &question, &member, &answered, Some(&ticks)) {
+    match decide_watched(snapshot, &question, &member, &answered, Some(&ticks), watch.report) {
         Ok(Outcome::Decided(mut answer)) => {
+            let report = watch.report.then(|| for_trace(&mut answer, question.explain)).flatten();
             if !return_context {
                 answer.changed_context = None;
             }
             let summary =
                 if question.explain == Explain::None { String::new() } else { answer.summary(&member) };
             let (revision, age) = (snapshot.revision(), snapshot.freshness().age());
-            Ok(Attempt::Answered(Box::new(convert::response(answer, summary, revision, age))))
+            let user = member.user.as_ref().filter(|_| watch.record).map(|user| user.id.to_string());
+            drop(member);
+            let noted = Noted {
+                kind: question.target.kind(),
+                deciding: answer.deciding,
+                policy_errors: std::mem::take(&mut answer.policy_errors),
+                question: watch.record.then(|| (Box::new(question), user)),
+                report,
+            };
+            let response = convert::response(answer, summary, revision, age);
+            Ok(Attempt::Answered(Box::new(Reply { response, noted })))
         }
         Ok(Outcome::Waiting(waiting)) => {
             drop(member);
-            Ok(Attempt::Pending(Box::new(Pending { question, return_context, answered, waiting })))
+            Ok(Attempt::Pending(Box::new(Pending { question, return_context, answered, waiting, watch })))
         }
         Err(error) => Err(unresolved(error)),
+    }
+}
+
+/// The report for a trace; the answer keeps as much of it as the question asks for.
+fn for_trace(answer: &mut Answer, explain: Explain) -> Option<Box<TargetReport>> {
+    fn strip(report: &mut TargetReport) {
+        report.bindings.clear();
+        report.parents.iter_mut().for_each(strip);
+    }
+    match explain {
+        Explain::None => answer.report.take(),
+        Explain::Reasons => {
+            let whole = answer.report.clone();
+            answer.report.as_deref_mut().into_iter().for_each(strip);
+            whole
+        }
+        Explain::Full => answer.report.clone(),
     }
 }
 
@@ -261,13 +307,13 @@ pub async fn finish(
     snapshot: &Snapshot,
     evaluators: &Evaluators,
     pending: Pending,
-) -> Result<v1::CheckResponse, Failure> {
-    let Pending { mut question, return_context, mut answered, mut waiting } = pending;
+) -> Result<Reply, Failure> {
+    let Pending { mut question, return_context, mut answered, mut waiting, watch } = pending;
     let mut rounds = Rounds::default();
     loop {
         rounds.settle(snapshot, evaluators, waiting, &mut answered).await?;
-        match step(snapshot, question, return_context, answered)? {
-            Attempt::Answered(response) => return Ok(*response),
+        match step(snapshot, question, return_context, answered, watch)? {
+            Attempt::Answered(reply) => return Ok(*reply),
             Attempt::Pending(next) => Pending { question, answered, waiting, .. } = *next,
         }
     }
@@ -394,9 +440,10 @@ mod tests {
     #[test]
     fn most_questions_need_no_runtime() {
         let store = store([application("wiki")]);
-        let Attempt::Answered(response) = attempt(&store.load(), ask(wiki()), NOW).unwrap() else {
+        let Attempt::Answered(reply) = attempt(&store.load(), ask(wiki()), NOW).unwrap() else {
             panic!("it waits")
         };
+        let response = reply.response;
         assert_eq!((response.decision(), response.revision), (v1::Decision::Allow, 1));
     }
 
@@ -459,10 +506,10 @@ mod tests {
             (v1::ExplainLevel::Reasons, true),
         ] {
             let request = v1::CheckRequest { explain: level.into(), ..ask(wiki()) };
-            let Attempt::Answered(response) = attempt(&store.load(), request, NOW).unwrap() else {
+            let Attempt::Answered(reply) = attempt(&store.load(), request, NOW).unwrap() else {
                 panic!("it waits")
             };
-            assert_eq!(response.explanation.is_some(), explained, "{level:?}");
+            assert_eq!(reply.response.explanation.is_some(), explained, "{level:?}");
         }
     }
 
@@ -484,7 +531,7 @@ mod tests {
             let rule = target(T::NotificationRule("rule".into()));
             let request = v1::CheckRequest { target: rule, context, ..Default::default() };
             match attempt(&store.load(), request, NOW).unwrap() {
-                Attempt::Answered(response) => response.decision(),
+                Attempt::Answered(reply) => reply.response.decision(),
                 Attempt::Pending(_) => panic!("it waits"),
             }
         };
@@ -505,7 +552,7 @@ mod tests {
             let subject =
                 Some(v1::Subject { user_id: id.into(), username: username.into(), ..Default::default() });
             match attempt(&store.load(), v1::CheckRequest { subject, ..ask(wiki()) }, NOW).unwrap() {
-                Attempt::Answered(response) => response.decision(),
+                Attempt::Answered(reply) => reply.response.decision(),
                 Attempt::Pending(_) => panic!("it waits"),
             }
         };

@@ -75,12 +75,14 @@ pub fn router(api: DecisionApi, settings: AuthzenSettings) -> Router {
 }
 
 async fn evaluation(State(desk): Shared, request: Request) -> Response<Body> {
-    let answer = async { evaluate::evaluation(&desk, &read(request).await?).await };
+    let headers = request.headers().clone();
+    let answer = async { evaluate::evaluation(&desk, &read(request).await?, &headers).await };
     answered(answer.await)
 }
 
 async fn evaluations(State(desk): Shared, request: Request) -> Response<Body> {
-    let answer = async { evaluate::evaluations(&desk, &read(request).await?).await };
+    let headers = request.headers().clone();
+    let answer = async { evaluate::evaluations(&desk, &read(request).await?, &headers).await };
     match answer.await {
         Ok(Ok(many)) => response(StatusCode::OK, &many),
         Ok(Err(one)) => response(StatusCode::OK, &one),

@@ -564,6 +564,8 @@ mod tests {
             report: Some(Box::new(whole)),
             subject_known: true,
             changed_context: None,
+            deciding: None,
+            policy_errors: Vec::new(),
         };
         let message = response(answer, "why".into(), 4, OWN);
         assert_eq!((message.decision(), message.revision, message.stale), (v1::Decision::Deny, 4, false));
@@ -617,6 +619,8 @@ mod tests {
             report: None,
             subject_known: true,
             changed_context: None,
+            deciding: None,
+            policy_errors: Vec::new(),
         };
         assert_eq!(response(answer, String::new(), 1, OWN).explanation, None);
     }

@@ -2,14 +2,19 @@
 //!
 //! Must not know: how a question is decided.
 
-use super::ask::{Attempt, Failure, attempt, finish, now};
+use super::ask::{Attempt, Failure, Pending, attempt_watched, finish, now};
 use super::convert;
+use super::note::{Noting, Reply, Told, room, traced};
 use super::status::{ON_DEMAND, error, status};
 use crate::evaluators::Evaluators;
 use crate::model::{Subject, TargetRef};
 use crate::proto::v1;
 use crate::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
 use crate::store::{OnDemand, Snapshot, Store, Wanted};
+use crate::telemetry::Telemetry;
+use crate::telemetry::decision_log::Blocked;
+use crate::telemetry::labels::Door;
+use crate::telemetry::trace::{Call, FutureExt as _, Trace};
 use futures_util::Stream;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -36,12 +41,29 @@ pub struct DecisionApi {
     patience: Duration,
     /// Set where only what is asked about is held.
     demand: Option<Arc<dyn OnDemand>>,
+    telemetry: Arc<Telemetry>,
 }
+
+/// The service's name, in traces.
+const SERVICE: &str = "bindery.v1.DecisionService";
 
 impl DecisionApi {
     /// Answers from this store, with these evaluators for policies that need something outside of it.
     pub fn new(store: Arc<Store>, evaluators: Arc<Evaluators>) -> Self {
-        Self { store, evaluators, patience: Duration::from_secs(5), demand: None }
+        let (patience, telemetry) = (Duration::from_secs(5), Arc::default());
+        Self { store, evaluators, patience, demand: None, telemetry }
+    }
+
+    /// Tells of its work here.
+    #[must_use]
+    pub fn with_telemetry(mut self, telemetry: Arc<Telemetry>) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
+    /// Where its work is told.
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// Fetches what questions are about before they are answered.
@@ -129,13 +151,62 @@ impl DecisionApi {
         &self,
         request: v1::CheckRequest,
         patience: Duration,
+        noting: Noting,
     ) -> Result<v1::CheckResponse, Failure> {
-        self.fetch(&request).await?;
-        let snapshot = self.snapshot(request.min_revision, patience).await;
-        match attempt(&snapshot, request, now())? {
-            Attempt::Answered(response) => Ok(*response),
-            Attempt::Pending(pending) => Box::pin(finish(&snapshot, &self.evaluators, *pending)).await,
-        }
+        let work = async {
+            if let Err(failure) = self.fetch(&request).await {
+                return (self.store.load(), Err(failure));
+            }
+            let snapshot = self.snapshot(request.min_revision, patience).await;
+            let reply = match attempt_watched(&snapshot, request, now(), noting.watch(&self.telemetry)) {
+                Ok(Attempt::Answered(reply)) => Ok(*reply),
+                Ok(Attempt::Pending(pending)) => {
+                    Box::pin(finish(&snapshot, &self.evaluators, *pending)).await
+                }
+                Err(failure) => Err(failure),
+            };
+            (snapshot, reply)
+        };
+        let (snapshot, reply) = match noting.trace.as_deref().map(Trace::work) {
+            Some(context) => work.with_context(context).await,
+            None => work.await,
+        };
+        let (result, blocked) = self.noted(noting, &snapshot, reply);
+        room(blocked).await;
+        result
+    }
+
+    /// Waits for what a question waits for.
+    async fn finished(
+        &self,
+        snapshot: &Snapshot,
+        pending: Pending,
+        noting: Noting,
+    ) -> Result<v1::CheckResponse, Failure> {
+        let work = finish(snapshot, &self.evaluators, pending);
+        let reply = match noting.trace.as_deref().map(Trace::work) {
+            Some(context) => work.with_context(context).await,
+            None => work.await,
+        };
+        let (result, blocked) = self.noted(noting, snapshot, reply);
+        room(blocked).await;
+        result
+    }
+
+    /// Tells of a question that has come to its end.
+    fn noted(
+        &self,
+        noting: Noting,
+        snapshot: &Snapshot,
+        reply: Result<Reply, Failure>,
+    ) -> (Result<v1::CheckResponse, Failure>, Option<Blocked>) {
+        let (result, noted) = match reply {
+            Ok(Reply { response, noted }) => (Ok(response), Some(noted)),
+            Err(failure) => (Err(failure), None),
+        };
+        let told = Told { snapshot: Some(snapshot), ..Told::of(&result, noted) };
+        let blocked = noting.end(&self.telemetry, told);
+        (result, blocked)
     }
 
     /// As a service for a server, with its limits.
@@ -147,22 +218,31 @@ impl DecisionApi {
 #[tonic::async_trait]
 impl DecisionService for DecisionApi {
     async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
+        let noting = Noting::begin(&self.telemetry, Door::Check, Some(request.get_ref()));
+        let noting = noting.with(traced(&self.telemetry, Call::Grpc(SERVICE, "Check"), request.metadata()));
         if self.has_to_wait(request.get_ref()) {
             let patience = self.patience(request.metadata());
-            return Box::pin(self.answer(request.into_inner(), patience))
+            return Box::pin(self.answer(request.into_inner(), patience, noting))
                 .await
                 .map(Response::new)
                 .map_err(status);
         }
         let snapshot = self.store.load();
-        match attempt(&snapshot, request.into_inner(), now()).map_err(status)? {
-            Attempt::Answered(response) => Ok(Response::new(*response)),
+        let watch = noting.watch(&self.telemetry);
+        let reply = match attempt_watched(&snapshot, request.into_inner(), now(), watch) {
+            Ok(Attempt::Answered(reply)) => Ok(*reply),
             // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
-            Attempt::Pending(pending) => Box::pin(finish(&snapshot, &self.evaluators, *pending))
-                .await
-                .map(Response::new)
-                .map_err(status),
-        }
+            Ok(Attempt::Pending(pending)) => {
+                return Box::pin(self.finished(&snapshot, *pending, noting))
+                    .await
+                    .map(Response::new)
+                    .map_err(status);
+            }
+            Err(failure) => Err(failure),
+        };
+        let (result, blocked) = self.noted(noting, &snapshot, reply);
+        room(blocked).await;
+        result.map(Response::new).map_err(status)
     }
 
     async fn check_batch(
@@ -192,19 +272,28 @@ impl DecisionService for DecisionApi {
             return Err(status(Failure { code: Code::Unavailable, field: String::new(), message }));
         }
         let mut results = Vec::with_capacity(checks.len());
+        let mut full = Vec::new();
         let waiting = FuturesUnordered::new();
         for (index, check) in checks.into_iter().enumerate() {
-            let result = match fetched.next().unwrap_or(Ok(())).and_then(|()| attempt(&snapshot, check, now))
-            {
-                Ok(Attempt::Answered(response)) => Some(Ok(*response)),
+            let noting = Noting::begin(&self.telemetry, Door::Batch, Some(&check));
+            let trace = traced(&self.telemetry, Call::Grpc(SERVICE, "CheckBatch"), &metadata);
+            let noting = noting.with(trace);
+            let watch = noting.watch(&self.telemetry);
+            let attempt = fetched.next().unwrap_or(Ok(()));
+            let attempt = attempt.and_then(|()| attempt_watched(&snapshot, check, now, watch));
+            let reply = match attempt {
+                Ok(Attempt::Answered(reply)) => Ok(*reply),
                 Ok(Attempt::Pending(pending)) => {
-                    let (snapshot, evaluators) = (&snapshot, &self.evaluators);
-                    waiting.push(async move { (index, finish(snapshot, evaluators, *pending).await) });
-                    None
+                    let snapshot = &snapshot;
+                    waiting.push(async move { (index, self.finished(snapshot, *pending, noting).await) });
+                    results.push(v1::CheckBatchResult { result: None });
+                    continue;
                 }
-                Err(failure) => Some(Err(failure)),
+                Err(failure) => Err(failure),
             };
-            results.push(v1::CheckBatchResult { result: result.map(batch_result) });
+            let (result, blocked) = self.noted(noting, &snapshot, reply);
+            full.extend(blocked);
+            results.push(v1::CheckBatchResult { result: Some(batch_result(result)) });
         }
         // The questions that wait do so side by side.
         let mut waiting = waiting;
@@ -214,6 +303,8 @@ impl DecisionService for DecisionApi {
             }
         }
         drop(waiting);
+        // Those that wait for room in the decision log do so side by side, too.
+        join_all(full.into_iter().map(Blocked::wait)).await;
         Ok(Response::new(v1::CheckBatchResponse { results, revision }))
     }
 
@@ -223,9 +314,9 @@ impl DecisionService for DecisionApi {
         &self,
         request: Request<Streaming<v1::CheckStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let questions = request.into_inner();
+        let (metadata, _, questions) = request.into_parts();
         let (api, waiting) = (self.clone(), FuturesUnordered::new());
-        Ok(Response::new(Answers { api, questions, ended: false, waiting }))
+        Ok(Response::new(Answers { api, metadata, questions, ended: false, waiting }))
     }
 }
 
@@ -250,6 +341,7 @@ type Late = Pin<Box<dyn Future<Output = v1::CheckStreamResponse> + Send>>;
 /// channel; the others wait side by side, up to a bound, and are answered when they are ready.
 pub struct Answers {
     api: DecisionApi,
+    metadata: MetadataMap,
     questions: Streaming<v1::CheckStreamRequest>,
     ended: bool,
     waiting: FuturesUnordered<Late>,
@@ -271,25 +363,37 @@ impl Answers {
                 Err(Failure::argument("check", "missing; send a question with the id")),
             ));
         };
+        let telemetry = &self.api.telemetry;
+        let noting = Noting::begin(telemetry, Door::Stream, Some(&check));
+        let trace = traced(telemetry, Call::Grpc(SERVICE, "CheckStream"), &self.metadata);
+        let noting = noting.with(trace);
         if self.api.has_to_wait(&check) {
             let api = self.api.clone();
             self.waiting.push(Box::pin(async move {
                 let patience = api.patience;
-                stream_result(id, api.answer(check, patience).await)
+                stream_result(id, api.answer(check, patience, noting).await)
             }));
             return None;
         }
         let snapshot = self.api.store.load();
-        match attempt(&snapshot, check, now()) {
-            Ok(Attempt::Answered(response)) => Some(stream_result(id, Ok(*response))),
+        let reply = match attempt_watched(&snapshot, check, now(), noting.watch(telemetry)) {
+            Ok(Attempt::Answered(reply)) => Ok(*reply),
             Ok(Attempt::Pending(pending)) => {
-                let evaluators = Arc::clone(&self.api.evaluators);
-                let late = async move { stream_result(id, finish(&snapshot, &evaluators, *pending).await) };
+                let api = self.api.clone();
+                let late = async move { stream_result(id, api.finished(&snapshot, *pending, noting).await) };
                 self.waiting.push(Box::pin(late));
-                None
+                return None;
             }
-            Err(failure) => Some(stream_result(id, Err(failure))),
-        }
+            Err(failure) => Err(failure),
+        };
+        let (result, blocked) = self.api.noted(noting, &snapshot, reply);
+        let Some(blocked) = blocked else { return Some(stream_result(id, result)) };
+        // Its answer is late, as that of a question that waits for a policy.
+        self.waiting.push(Box::pin(async move {
+            blocked.wait().await;
+            stream_result(id, result)
+        }));
+        None
     }
 }
 

@@ -12,6 +12,7 @@ pub use token::{LIFETIME, MAX_TOKEN, MIN_KEY, Tokens};
 use super::ask::{Failure, Rounds, gate, now};
 use super::convert as questions;
 use super::decision::{DecisionApi, MAX_MESSAGE};
+use super::note::{About, Noting, Told, room, traced};
 use super::status::{TOKEN, status};
 use crate::decision::flow::{Journey, PlanEntry, Planned, Stepped, Travellers, describe_plan, describe_step};
 use crate::decision::{Answered, TargetKey, View as _};
@@ -20,6 +21,8 @@ use crate::model::{Context, Explain, Id, Subject, Target, TargetKind, TargetRef,
 use crate::proto::v1;
 use crate::proto::v1::flow_service_server::{FlowService, FlowServiceServer};
 use crate::store::Snapshot;
+use crate::telemetry::labels::Door;
+use crate::telemetry::trace::{Call, FutureExt as _, Trace};
 use convert::Ground;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,11 +55,25 @@ impl FlowService for FlowApi {
     ) -> Result<Response<v1::PlanFlowResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let patience = self.desk.patience(&metadata);
-        let about = (request.flow.as_str(), request.subject.as_ref(), request.context.as_ref());
-        self.fetch(about).await.map_err(status)?;
-        let snapshot = self.desk.snapshot(request.min_revision, patience).await;
-        let answer = plan_on(&snapshot, self.desk.evaluators(), &self.tokens, request, now());
-        Box::pin(answer).await.map(Response::new).map_err(status)
+        let noting = self.noting("PlanFlow", &metadata, &request.flow, request.subject.as_ref());
+        let work = async {
+            let about = (request.flow.as_str(), request.subject.as_ref(), request.context.as_ref());
+            let fetched = self.fetch(about).await;
+            let snapshot = self.desk.snapshot(request.min_revision, patience).await;
+            let answer = match fetched {
+                Ok(()) => {
+                    let tokens = &self.tokens;
+                    Box::pin(plan_on(&snapshot, self.desk.evaluators(), tokens, request, now())).await
+                }
+                Err(failure) => Err(failure),
+            };
+            (snapshot, answer)
+        };
+        let (snapshot, answer) = in_trace(&noting, work).await;
+        let reached = |answer: &v1::PlanFlowResponse| answer.outcome() != v1::PlanOutcome::NotApplicable;
+        let told = answer.as_ref().map(|answer| (reached(answer), answer.messages.as_slice()));
+        self.note(noting, &snapshot, told).await;
+        answer.map(Response::new).map_err(status)
     }
 
     async fn next_stage(
@@ -66,15 +83,67 @@ impl FlowService for FlowApi {
         let (metadata, _, request) = request.into_parts();
         let patience = self.desk.patience(&metadata);
         let plan = opened(&self.tokens, &request, now()).map_err(status)?;
-        let about = (plan.flow.as_str(), request.subject.as_ref(), request.context.as_ref());
-        self.fetch(about).await.map_err(status)?;
-        let snapshot = self.desk.snapshot(request.min_revision, patience).await;
-        let answer = next_on(&snapshot, self.desk.evaluators(), &self.tokens, request, now());
-        Box::pin(answer).await.map(Response::new).map_err(status)
+        let noting = self.noting("NextStage", &metadata, &plan.flow, request.subject.as_ref());
+        let work = async {
+            let about = (plan.flow.as_str(), request.subject.as_ref(), request.context.as_ref());
+            let fetched = self.fetch(about).await;
+            let snapshot = self.desk.snapshot(request.min_revision, patience).await;
+            let answer = match fetched {
+                Ok(()) => {
+                    let tokens = &self.tokens;
+                    Box::pin(next_on(&snapshot, self.desk.evaluators(), tokens, request, now())).await
+                }
+                Err(failure) => Err(failure),
+            };
+            (snapshot, answer)
+        };
+        let (snapshot, answer) = in_trace(&noting, work).await;
+        let told = answer.as_ref().map(|answer| (true, answer.messages.as_slice()));
+        self.note(noting, &snapshot, told).await;
+        answer.map(Response::new).map_err(status)
+    }
+}
+
+/// Runs within the question's trace.
+async fn in_trace<T>(noting: &Noting, work: impl Future<Output = T>) -> T {
+    match noting.trace.as_deref().map(Trace::work) {
+        Some(context) => work.with_context(context).await,
+        None => work.await,
     }
 }
 
 impl FlowApi {
+    fn noting(
+        &self,
+        method: &'static str,
+        metadata: &tonic::metadata::MetadataMap,
+        flow: &str,
+        subject: Option<&v1::Subject>,
+    ) -> Noting {
+        let telemetry = self.desk.telemetry();
+        let trace = traced(telemetry, Call::Grpc("bindery.v1.FlowService", method), metadata);
+        let mut noting = Noting::begin(telemetry, Door::Flow, None).with(trace);
+        if telemetry.log.is_some() {
+            let subject = subject.cloned().and_then(|it| questions::subject(it).ok()).unwrap_or_default();
+            noting.learn(About { target: Some(TargetRef::Named(TargetKind::Flow, flow.into())), subject });
+        }
+        noting
+    }
+
+    /// Tells of a call that has come to its end: whether the flow is for somebody, and what policies said.
+    async fn note(&self, noting: Noting, snapshot: &Snapshot, answer: Result<(bool, &[String]), &Failure>) {
+        let result = answer.map_err(Failure::clone).map(|(allowed, messages)| v1::CheckResponse {
+            decision: if allowed { v1::Decision::Allow } else { v1::Decision::Deny }.into(),
+            messages: messages.to_vec(),
+            revision: snapshot.revision(),
+            stale: snapshot.freshness().age().stale,
+            ..Default::default()
+        });
+        let kind = Some(TargetKind::Flow);
+        let told = Told { kind, snapshot: Some(snapshot), ..Told::of(&result, None) };
+        room(noting.end(self.desk.telemetry(), told)).await;
+    }
+
     /// Sees to it that the flow and those whom it is about are here, where only a part is held.
     async fn fetch(
         &self,

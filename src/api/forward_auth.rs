@@ -10,6 +10,8 @@ use super::gateway::reason::Why;
 use super::gateway::{Facts, Gateway, Judgement, Verdict};
 use crate::identity::Peer;
 use crate::model::TargetRef;
+use crate::telemetry::labels::GatewayDoor;
+use crate::telemetry::trace::Call;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
@@ -94,10 +96,15 @@ async fn answer(
         // The gateway's configuration is wrong: that is no answer, and must not be taken for one.
         Err(what) => return plain(StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")),
     };
+    let door = GatewayDoor::ForwardAuth;
+    let trace = gateway.telemetry().traces.as_ref().and_then(|traces| {
+        let call = Call::Http("GET", "/forward-auth/{gateway}");
+        traces.begin(call, |name| headers.get(name).and_then(|value| value.to_str().ok()))
+    });
     let Judgement { facts, verdict } = if gateway.rules().trusts(caller.address) {
-        gateway.judge(&asked).await
+        gateway.judge(&asked, door, trace).await
     } else {
-        gateway.refuse(&asked, Why::UntrustedGateway)
+        gateway.refuse(&asked, Why::UntrustedGateway, door, trace).await
     };
     match verdict {
         Verdict::Pass { set, .. } => pass(&gateway, &facts, &set),

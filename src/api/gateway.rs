@@ -4,6 +4,7 @@
 //! Must not know: which gateway asks, how the answer is sent.
 
 pub mod asked;
+mod course;
 pub mod headers;
 pub mod host;
 pub mod page;
@@ -22,6 +23,7 @@ use crate::model::{Context, GroupRef, HttpRequest, Question, Scope, Subject, Tar
 use crate::proto::v1;
 use crate::store::Snapshot;
 use asked::{Asked, AskedHttp, MAX_HEADER_BYTES, MAX_HEADERS};
+use course::Course;
 use headers::Who;
 use host::Host;
 use page::{Form, Told};
@@ -128,10 +130,8 @@ impl Gateway {
         &self.rules
     }
 
-    /// What a gateway is to do with a request.
-    pub async fn judge(&self, asked: &Asked) -> Judgement {
-        let mut facts = self.facts(Why::Undecided);
-        match self.decide(asked, &mut facts).await {
+    fn judgement(&self, asked: &Asked, mut facts: Facts, decided: Result<Decided, Halt>) -> Judgement {
+        match decided {
             Ok(Decided::Allowed(set)) => {
                 facts.why = Why::Allowed;
                 let remove =
@@ -154,11 +154,6 @@ impl Gateway {
         }
     }
 
-    /// Judges a request that this door does not take from this gateway.
-    pub(super) fn refuse(&self, asked: &Asked, why: Why) -> Judgement {
-        self.stop(asked, self.facts(why), None, &[])
-    }
-
     /// What is known before anything was looked at.
     pub(super) fn facts(&self, why: Why) -> Facts {
         let (target, route, valid_until) = (String::new(), String::new(), None);
@@ -171,7 +166,7 @@ impl Gateway {
     }
 
     /// Decides, and notes in `facts` what is known on the way.
-    async fn decide(&self, asked: &Asked, facts: &mut Facts) -> Result<Decided, Halt> {
+    async fn decide(&self, asked: &Asked, facts: &mut Facts, course: &mut Course) -> Result<Decided, Halt> {
         let read = self.read(asked)?;
         let now = now();
         let headers = asked.http.as_ref().map(|http| http.headers.as_evidence()).unwrap_or_default();
@@ -188,6 +183,9 @@ impl Gateway {
             Identified::Nobody | Identified::Refused { .. } | Identified::Unavailable(_) => None,
         };
         let (snapshot, found) = self.find(asked, &read, somebody.unwrap_or(&anonymous), facts).await?;
+        course.target = Some(found.target.clone());
+        course.snapshot = Some(Arc::clone(&snapshot));
+        course.subject = somebody.filter(|_| course.watch.record).cloned();
         let to_sign_in = |why: Why| Halt::Why(why, self.location(&read, found.names_host));
         let identity = match identified {
             Identified::Somebody(identity) => Some(identity),
@@ -222,13 +220,14 @@ impl Gateway {
             full_evaluation: false,
         };
         let is_anonymous = question.subject.anonymous;
-        let response = decide_on(&snapshot, self.api.evaluators(), question).await?;
+        let reply = decide_on(&snapshot, self.api.evaluators(), question, course.watch).await?;
+        let response = &course.reply.insert(reply).response;
         facts.stale = response.stale;
-        facts.valid_until = earliest(&response, identity.as_deref());
+        facts.valid_until = earliest(response, identity.as_deref());
         match response.decision() {
             v1::Decision::Allow => Ok(Decided::Allowed(set)),
             _ if is_anonymous => Err(to_sign_in(Why::NotSignedIn)),
-            _ => Ok(Decided::Denied(response.messages)),
+            _ => Ok(Decided::Denied(response.messages.clone())),
         }
     }
 

@@ -240,7 +240,7 @@ impl<'a, T: Clone + Sync> Walk<'a, T> {
                     Some(Verdict::Pending(pending)) => {
                         let (snapshot, evaluators) = (self.snapshot, self.api.evaluators());
                         let finished = finish(snapshot, evaluators, *pending);
-                        window.push_back(finished.map(|answer| Ok(is_allow(&answer?))).boxed());
+                        window.push_back(finished.map(|answer| Ok(is_allow(&answer?.response))).boxed());
                     }
                     // What waits for nothing stands behind what waits, so that the order is kept.
                     decided if !window.is_empty() => {

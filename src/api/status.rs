@@ -14,6 +14,7 @@
 
 use super::ask::Failure;
 use crate::proto::v1;
+use crate::telemetry::labels::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -31,23 +32,41 @@ pub(super) const TOKEN: &str = "token";
 /// The field at fault when somebody is asked about who is neither a user nor anonymous.
 pub(super) const SUBJECT_TYPE: &str = "subject.type";
 
+/// The reason of an error, for metrics and the decision log.
+pub(super) fn reason_of(failure: &Failure) -> ErrorReason {
+    match failure.code {
+        Code::InvalidArgument if failure.field == TOKEN => ErrorReason::PlanRefused,
+        Code::InvalidArgument => ErrorReason::InvalidQuestion,
+        Code::NotFound if failure.field == SUBJECT_TYPE => ErrorReason::UnknownSubjectType,
+        Code::NotFound => ErrorReason::UnknownTarget,
+        Code::Unavailable => match failure.field.as_str() {
+            MAX_STALENESS => ErrorReason::ConfigurationTooOld,
+            ON_DEMAND => ErrorReason::NotHeld,
+            _ => ErrorReason::NoConfiguration,
+        },
+        Code::FailedPrecondition => ErrorReason::RevisionNotReached,
+        Code::ResourceExhausted => ErrorReason::TooMuch,
+        Code::Aborted => ErrorReason::RevisionChanged,
+        Code::Unimplemented => ErrorReason::NotOffered,
+        _ => ErrorReason::Failed,
+    }
+}
+
 /// The reason of an error, for programs.
 pub(super) fn reason(failure: &Failure) -> &'static str {
-    match failure.code {
-        Code::InvalidArgument if failure.field == TOKEN => "PLAN_REFUSED",
-        Code::InvalidArgument => "INVALID_QUESTION",
-        Code::NotFound if failure.field == SUBJECT_TYPE => "UNKNOWN_SUBJECT_TYPE",
-        Code::NotFound => "UNKNOWN_TARGET",
-        Code::Unavailable => match failure.field.as_str() {
-            MAX_STALENESS => "CONFIGURATION_TOO_OLD",
-            ON_DEMAND => "NOT_HELD",
-            _ => "NO_CONFIGURATION",
-        },
-        Code::FailedPrecondition => "REVISION_NOT_REACHED",
-        Code::ResourceExhausted => "TOO_MUCH",
-        Code::Aborted => "REVISION_CHANGED",
-        Code::Unimplemented => "NOT_OFFERED",
-        _ => "FAILED",
+    match reason_of(failure) {
+        ErrorReason::PlanRefused => "PLAN_REFUSED",
+        ErrorReason::InvalidQuestion => "INVALID_QUESTION",
+        ErrorReason::UnknownSubjectType => "UNKNOWN_SUBJECT_TYPE",
+        ErrorReason::UnknownTarget => "UNKNOWN_TARGET",
+        ErrorReason::ConfigurationTooOld => "CONFIGURATION_TOO_OLD",
+        ErrorReason::NotHeld => "NOT_HELD",
+        ErrorReason::NoConfiguration => "NO_CONFIGURATION",
+        ErrorReason::RevisionNotReached => "REVISION_NOT_REACHED",
+        ErrorReason::TooMuch => "TOO_MUCH",
+        ErrorReason::RevisionChanged => "REVISION_CHANGED",
+        ErrorReason::NotOffered => "NOT_OFFERED",
+        ErrorReason::Failed => "FAILED",
     }
 }
 

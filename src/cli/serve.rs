@@ -3,6 +3,7 @@
 //! Must not know: how a question is answered.
 
 use super::evaluators::evaluators;
+use super::telemetry::telemetry;
 use crate::api::ask::now;
 use crate::api::flow::Tokens;
 use crate::api::gateway::settings::{GatewaySettings, Rules};
@@ -20,17 +21,21 @@ use crate::sync::service::SyncOptions;
 use crate::sync::sink::Nobody;
 use crate::sync::source::{self, SourceSpec};
 use crate::sync::watch::{self, Watch};
-use crate::telemetry::{self, Level, Metrics};
+use crate::telemetry::labels::{UpdateResult, UpdateSource};
+use crate::telemetry::{self as logs, Level, Telemetry};
 use crate::tls::server::ServerTls;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the decision log, and then traces, may take at the end.
+const TELEMETRY_TIME: Duration = Duration::from_secs(2);
 
 /// Runs the server with these arguments until SIGTERM or SIGINT.
 ///
@@ -50,7 +55,7 @@ pub fn hub(args: ServeArgs) -> Result<(), String> {
 
 fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
-    let level = telemetry::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
+    let level = logs::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
     // Questions have threads of their own: however many there are, configuration and operators get their turn.
     let answering = (settings.answers()).then(|| runtime("answer", None)).transpose()?;
     let rest = runtime("serve", Some(REST_THREADS))?;
@@ -77,9 +82,11 @@ fn runtime(name: &str, threads: Option<usize>) -> Result<Runtime, String> {
 }
 
 async fn run(settings: ServeSettings, answering: Option<Handle>, level: Option<Level>) -> Result<(), String> {
-    let ledger = Arc::new(open(&settings)?);
+    let telemetry = telemetry(&settings.telemetry)?;
+    let ledger = Arc::new(open(&settings, &telemetry)?);
     let store = Arc::clone(ledger.store());
-    let evaluators = Arc::new(evaluators(&settings.policies)?);
+    let metrics = Arc::clone(&telemetry.metrics);
+    let evaluators = Arc::new(evaluators(&settings.policies)?.with_metrics(metrics));
     let (city, asn) = (settings.policies.geoip_city.clone(), settings.policies.geoip_asn.clone());
     let places = if city.is_some() || asn.is_some() {
         let (databases, watch) = app::places::open(city, asn)?;
@@ -103,7 +110,7 @@ async fn run(settings: ServeSettings, answering: Option<Handle>, level: Option<L
     limit(&store, &settings)?;
     let demand = settings.sync.on_demand.then(|| Arc::new(Demand::new(DemandOptions::default())));
     let mut followed = Vec::new();
-    let mut doors = listen(&settings, &ledger, demand.clone(), files, &mut followed).await?;
+    let mut doors = listen(&settings, &ledger, demand.clone(), files, &telemetry, &mut followed).await?;
     doors.runtime = answering;
     if let Some((_, operation)) = &mut doors.admin {
         operation.level = level;
@@ -146,12 +153,14 @@ async fn run(settings: ServeSettings, answering: Option<Handle>, level: Option<L
     let ending = Ending { delay: settings.shutdown_delay, drain: settings.drain };
     let result = app::run(store, evaluators, doors, ending, ready_seen, shutdown).await;
     drop((watching, places, followed));
+    // What is waiting is written and sent, within a bound; other work of the runtime goes on meanwhile.
+    let _closed = tokio::task::spawn_blocking(move || telemetry.close(TELEMETRY_TIME)).await;
     tracing::info!("stopped");
     result
 }
 
 /// The ledger, over a store that decides as the settings say, with what the last-good file holds.
-fn open(settings: &ServeSettings) -> Result<Ledger, String> {
+fn open(settings: &ServeSettings, telemetry: &Telemetry) -> Result<Ledger, String> {
     let decides = Settings {
         default_empty_result: settings.default_empty_result,
         group_authority: match settings.group_authority {
@@ -180,7 +189,7 @@ fn open(settings: &ServeSettings) -> Result<Ledger, String> {
                 tracing::error!(file = %path.display(), reason, "the last-good file cannot be used, and is set aside");
             }
         }
-        disk = Some(file);
+        disk = Some(file.with_metrics(Arc::clone(&telemetry.metrics)));
     }
     let files = !settings.bundles.is_empty() || !settings.blueprints.is_empty();
     let store = store.unwrap_or_else(|| {
@@ -192,7 +201,7 @@ fn open(settings: &ServeSettings) -> Result<Ledger, String> {
         let epoch = RandomState::new().hash_one(seconds).max(1);
         Store::with_history(decides, Version { epoch, revision: seconds })
     });
-    let ledger = Ledger::new(Arc::new(store));
+    let ledger = Ledger::new(Arc::new(store)).with_metrics(Arc::clone(&telemetry.metrics));
     Ok(match disk {
         Some(disk) => ledger.with_disk(Box::new(disk)),
         None => ledger,
@@ -249,6 +258,7 @@ fn load(ledger: &Ledger, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
     let (resources, origins) = loaded.into_parts();
     let committed =
         ledger.update(Update::Replace(resources)).map_err(|problems| source::locate(&problems, &origins))?;
+    ledger.metrics().updated(UpdateSource::Files, UpdateResult::Applied, start.elapsed());
     committed.snapshot.freshness().confirm();
     let (applied, counts) = (committed.changed, committed.snapshot.counts());
     tracing::info!(
@@ -270,7 +280,9 @@ fn load(ledger: &Ledger, spec: &SourceSpec) -> Result<Applied, Vec<String>> {
 
 /// As [`load`], for files that changed: what is wrong is logged, and the old configuration stays in force.
 fn reload(ledger: &Ledger, spec: &SourceSpec) {
+    let start = Instant::now();
     if let Err(problems) = load(ledger, spec) {
+        ledger.metrics().updated(UpdateSource::Files, UpdateResult::Refused, start.elapsed());
         let snapshot = ledger.store().load();
         snapshot.freshness().fall_behind();
         let revision = snapshot.revision();
@@ -290,13 +302,17 @@ async fn listen(
     ledger: &Arc<Ledger>,
     demand: Option<Arc<Demand>>,
     files: bool,
+    telemetry: &Arc<Telemetry>,
     watching: &mut Vec<Watch>,
 ) -> Result<Doors, String> {
-    let metrics = Arc::new(Metrics::new());
-    let (secured, watch) = app::tls::open(&settings.tls, &settings.access, &metrics)?;
+    let (secured, watch) = app::tls::open(&settings.tls, &settings.access, &telemetry.metrics)?;
     watching.extend(watch);
-    let mut doors =
-        Doors { load: settings.load, access: Arc::clone(&secured.access), metrics, ..Doors::default() };
+    let mut doors = Doors {
+        load: settings.load,
+        access: Arc::clone(&secured.access),
+        telemetry: Arc::clone(telemetry),
+        ..Doors::default()
+    };
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
@@ -415,7 +431,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let bundle = directory.path().join("b.yaml");
         let settings = settings(&bundle);
-        let (ledger, spec) = (open(&settings).unwrap(), spec(&settings));
+        let (ledger, spec) = (open(&settings, &Telemetry::default()).unwrap(), spec(&settings));
         let store = Arc::clone(ledger.store());
         let revision_of = |text: &str| {
             std::fs::write(&bundle, text).unwrap();

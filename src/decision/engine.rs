@@ -5,7 +5,7 @@
 //! Must not know: what the target leans on.
 
 use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
-use crate::model::{BindingReport, Context, Group, Mode, SkipReason, Timestamp, Value};
+use crate::model::{BindingReport, Context, Deciding, Group, Mode, SkipReason, Timestamp, Value};
 use crate::policy::{Calls, Changes, Deferred, Evaluation, Groups, Input, Verdict};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -59,6 +59,10 @@ pub struct SetResult {
     pub changes: Option<Box<Changes>>,
     /// Not empty: the outcome is not known until these have answered.
     pub waiting: Vec<Waiting>,
+    /// The binding that decided alone.
+    pub deciding: Option<Deciding>,
+    /// The kinds of policies that errored.
+    pub policy_errors: Vec<&'static str>,
 }
 
 /// The parts of an evaluation that do not change from target to target.
@@ -194,6 +198,8 @@ impl<V: View> Run<'_, V> {
         let mut out = SetResult::default();
         let mut decided_until: Option<Option<Timestamp>> = None;
         let mut emptied: Option<Timestamp> = None;
+        let (mut first, mut decider) = (None, None);
+        let name = |row: Option<u32>| row.map(|row| Deciding { target: set.key.0, row });
         for bound in set.active.iter().filter(|bound| !bound.dry_run) {
             let expires =
                 if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
@@ -201,9 +207,18 @@ impl<V: View> Run<'_, V> {
                 continue;
             }
             let raw = self.is_member(bound);
+            first = first.or(Some(bound.row));
             if (!self.member.anonymous && raw != bound.negate) == deciding {
+                decider = decider.or(Some(bound.row));
                 let Some(moment) = expires else {
-                    return SetResult { passing: deciding, counted: out.counted + 1, ..SetResult::default() };
+                    let counted = out.counted + 1;
+                    let decider = name(decider);
+                    return SetResult {
+                        passing: deciding,
+                        counted,
+                        deciding: decider,
+                        ..SetResult::default()
+                    };
                 };
                 decided_until =
                     Some(decided_until.map_or(Some(moment), |so_far| later(so_far, Some(moment))));
@@ -212,6 +227,7 @@ impl<V: View> Run<'_, V> {
             out.counted += 1;
         }
         out.emptied = emptied;
+        out.deciding = name(decider.or(first.filter(|_| out.counted == 1)));
         (out.passing, out.valid_until) = match decided_until {
             _ if out.counted == 0 => (set.empty_result, None),
             Some(until) => (deciding, until),
@@ -296,14 +312,18 @@ impl<V: View> Run<'_, V> {
                 State::Waiting(deferred) => waiting.push(self.waiting(set, slot.bound, deferred)),
                 State::Policy { verdict, .. } if !slot.bound.dry_run => match &verdict.result {
                     Ok(_) => out.messages.extend(verdict.messages.iter().cloned()),
-                    Err(text) => out.messages.push(text.clone()),
+                    Err(text) => {
+                        out.messages.push(text.clone());
+                        out.policy_errors.push(slot.bound.subject.kind());
+                    }
                 },
                 _ => {}
             }
             if !slot.bound.dry_run {
                 out.counted += 1;
                 if let Some(result) = slot.state.result() {
-                    counted.push(Counted { result, expires: slot.expires, until: slot.until() });
+                    let (expires, until) = (slot.expires, slot.until());
+                    counted.push(Counted { row: slot.bound.row, result, expires, until });
                 }
             }
         }
@@ -313,6 +333,12 @@ impl<V: View> Run<'_, V> {
             Mode::Any => any_passed,
             Mode::All => counted.iter().all(|one| one.result),
         };
+        let alone = match set.mode {
+            Mode::Any => counted.iter().find(|one| one.result),
+            Mode::All => counted.iter().find(|one| !one.result),
+        };
+        let alone = alone.or(counted.first().filter(|_| out.counted == 1));
+        out.deciding = alone.map(|one| Deciding { target: set.key.0, row: one.row });
         // A pass under any stands whatever the others will say; everything else needs all messages.
         if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
             out.waiting = waiting;
@@ -403,6 +429,8 @@ fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
 
 /// A binding that counted.
 struct Counted {
+    /// Which binding.
+    row: u32,
     result: bool,
     /// When it stops to count.
     expires: Option<Timestamp>,

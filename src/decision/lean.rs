@@ -45,16 +45,33 @@ pub fn decide<V: View>(
     answered: &[Answered],
     ticks: Option<Ticks<'_>>,
 ) -> Result<Outcome, Unresolved> {
+    decide_watched(view, question, member, answered, ticks, false)
+}
+
+/// As [`decide`]. `watched`: what was evaluated is reported and measured as for a full explanation, whatever the question
+/// asks for; nothing more is evaluated for that, and the rest of the answer is the same.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_watched<V: View>(
+    view: &V,
+    question: &Question,
+    member: &Member<'_>,
+    answered: &[Answered],
+    ticks: Option<Ticks<'_>>,
+    watched: bool,
+) -> Result<Outcome, Unresolved> {
     let key = view.find(&question.target)?;
     let gone = || Unresolved::NotFound(question.target.clone());
     let set = view.binding_set(key).ok_or_else(gone)?;
-    let report = question.explain == Explain::Full;
+    let full = question.explain == Explain::Full;
+    let report = full || watched;
     let run = Run {
         view,
         context: &question.context,
         member,
         answered,
-        full: question.full_evaluation || report,
+        full: question.full_evaluation || full,
         report,
         ticks: ticks.filter(|_| report),
     };
@@ -78,7 +95,7 @@ pub fn decide<V: View>(
         }
     };
     Ok(match decided {
-        Ok(part) => Outcome::Decided(part.answer(question, member)),
+        Ok(part) => Outcome::Decided(part.answer(question, member, watched)),
         Err(waiting) => Outcome::Waiting(waiting),
     })
 }
@@ -127,17 +144,20 @@ impl Part {
 
     fn below(mut self, parent: Self) -> Self {
         self.report.parents.push(parent.report);
+        self.result.policy_errors.extend(parent.result.policy_errors);
         self
     }
 
-    fn answer(self, question: &Question, member: &Member<'_>) -> Answer {
+    fn answer(self, question: &Question, member: &Member<'_>, watched: bool) -> Answer {
         Answer {
             decision: self.report.decision,
             messages: self.result.messages,
             valid_until: self.result.valid_until,
-            report: (question.explain != Explain::None).then(|| Box::new(self.report)),
+            report: (watched || question.explain != Explain::None).then(|| Box::new(self.report)),
             subject_known: member.user.is_some(),
             changed_context: self.result.changes.and_then(|changes| changes.values),
+            deciding: self.result.deciding,
+            policy_errors: self.result.policy_errors,
         }
     }
 }
@@ -149,6 +169,7 @@ fn needs<V: View>(run: &Run<'_, V>, set: &BindingSet, parent: &BindingSet) -> Pa
         let result = SetResult {
             messages: parent.result.messages.clone(),
             valid_until: parent.result.valid_until,
+            deciding: parent.result.deciding,
             ..SetResult::default()
         };
         return Ok(Part::new(set, result, Reason::ParentFailed)?.below(parent));
@@ -174,6 +195,7 @@ fn behind<V: View>(run: &Run<'_, V>, set: &BindingSet, group: &BindingSet) -> Pa
             passing,
             messages: group.result.messages.clone(),
             valid_until: group_until,
+            deciding: group.result.deciding,
             ..SetResult::default()
         };
         Part::new(set, result, reason)

@@ -201,6 +201,16 @@ impl BoundSubject {
         matches!(self, Self::Policy(policy) if policy.changes_context())
     }
 
+    /// What it is, from a closed set.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Group(_) => "group",
+            Self::Policy(policy) => policy.kind(),
+            Self::Missing(_) => "missing",
+        }
+    }
+
     /// Whether it is a pure membership check.
     pub const fn is_static(&self) -> bool {
         matches!(self, Self::User(_) | Self::Group(_))

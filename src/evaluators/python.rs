@@ -156,6 +156,16 @@ impl Python {
         Self { shared: Arc::new(Shared { places, overtime, idle, idle_beside, suspects, options }) }
     }
 
+    /// How many workers have nothing to do, and how many run a program.
+    pub(super) fn workers(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        let idle = shared.idle(false).len() + shared.idle(true).len();
+        // As many places for programs that take long.
+        let places = 2 * shared.options.workers.max(1);
+        let free = shared.places.available_permits() + shared.overtime.available_permits();
+        (idle as u64, places.saturating_sub(free) as u64)
+    }
+
     /// Runs a program until its end, or `deadline`. Whoever drops this future early leaves the worker to come to its end
     /// alone.
     pub(super) async fn run(&self, call: &Call, deadline: Instant, answers: &dyn Answers) -> Outcome {

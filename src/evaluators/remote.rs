@@ -96,6 +96,11 @@ impl Remote {
         Self { options, evaluators }
     }
 
+    /// How many circuits are open.
+    pub(super) fn circuits_open(&self) -> u64 {
+        self.evaluators.iter().filter(|(_, evaluator)| evaluator.is_open()).count() as u64
+    }
+
     /// Asks, and ends at the deadline by itself. Dropping the future cancels the call.
     pub(super) async fn ask(&self, call: Call, deadline: Instant) -> Verdict {
         let found = self

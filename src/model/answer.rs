@@ -38,6 +38,20 @@ pub struct Answer {
     pub subject_known: bool,
     /// The context's free values as the target's policies left them; absent when they changed nothing.
     pub changed_context: Option<Value>,
+    /// The binding that decided alone: the first that passes where one is enough, the first that fails where all must pass,
+    /// or the only one there is. Absent: none did.
+    pub deciding: Option<Deciding>,
+    /// The kinds of policies that errored, each as often as it did.
+    pub policy_errors: Vec<&'static str>,
+}
+
+/// Names a binding within one revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deciding {
+    /// The key of its target.
+    pub target: u32,
+    /// Its place among the target's bindings.
+    pub row: u32,
 }
 
 /// Why a target passed or failed.

@@ -5,6 +5,7 @@
 
 use super::{PolicyEntry, TargetEntry};
 use crate::decision::{BindingSet, TargetKey};
+use crate::telemetry::stripes::Count;
 use dashmap::DashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,8 @@ pub struct HotStats {
     pub len: usize,
     /// How often a binding set was compiled, ever.
     pub compiled: u64,
+    /// How often one was found compiled, ever.
+    pub hits: u64,
 }
 
 /// A compiled binding set and what it stands on.
@@ -47,6 +50,7 @@ impl HotEntry {
 pub(super) struct Hot {
     entries: DashMap<TargetKey, Arc<HotEntry>, foldhash::fast::RandomState>,
     compiled: AtomicU64,
+    hits: Count,
 }
 
 impl Hot {
@@ -60,10 +64,12 @@ impl Hot {
     ) -> Option<Arc<BindingSet>> {
         if let Some(entry) = self.entries.get(&key).map(|entry| Arc::clone(entry.value())) {
             if entry.checked.load(Ordering::Relaxed) == serial {
+                self.hits.raise();
                 return Some(Arc::clone(&entry.set));
             }
             if still_valid(&entry) {
                 entry.checked.store(serial, Ordering::Relaxed);
+                self.hits.raise();
                 return Some(Arc::clone(&entry.set));
             }
         }
@@ -82,6 +88,7 @@ impl Hot {
     }
 
     pub(super) fn stats(&self) -> HotStats {
-        HotStats { len: self.entries.len(), compiled: self.compiled.load(Ordering::Relaxed) }
+        let (len, compiled) = (self.entries.len(), self.compiled.load(Ordering::Relaxed));
+        HotStats { len, compiled, hits: self.hits.get() }
     }
 }

@@ -8,6 +8,7 @@ use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, version};
 use super::sink::{Ended, Sink, Watcher};
 use crate::proto::v1;
 use crate::proto::v1::sync_service_client::SyncServiceClient;
+use crate::telemetry::labels::ConnectResult;
 use crate::tls::client::{Credentials, Link};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
@@ -133,11 +134,17 @@ pub async fn follow(
     let mut pause = pauses();
     let mut upstreams = options.upstreams.iter().cycle();
     ledger.store().load().freshness().follow();
+    ledger.metrics().hub_connected(false);
     loop {
         let Some(address) = upstreams.next() else { std::future::pending().await };
         let start = Instant::now();
         let why = session(&ledger, &options, address, &dial, &watcher).await;
         ledger.store().load().freshness().fall_behind();
+        ledger.metrics().hub_connected(false);
+        if !why.followed {
+            ledger.metrics().hub_tried(ConnectResult::Failed);
+        }
+        let why = why.reason;
         if start.elapsed() >= GOOD {
             pause = pauses();
         }
@@ -152,21 +159,40 @@ pub async fn follow(
     }
 }
 
-/// One connection, to its end. Gives the reason of that.
+/// How a connection ended.
+struct Over {
+    reason: String,
+    /// Whether the hub was followed over it.
+    followed: bool,
+}
+
+impl From<String> for Over {
+    fn from(reason: String) -> Self {
+        Self { reason, followed: false }
+    }
+}
+
+impl From<&str> for Over {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+/// One connection, to its end.
 async fn session(
     ledger: &Arc<Ledger>,
     options: &FollowOptions,
     address: &str,
     dial: &impl Dial,
     watcher: &impl Watcher,
-) -> String {
+) -> Over {
     let channel = match dial.dial(address).await {
         Ok(channel) => channel,
-        Err(error) => return error,
+        Err(error) => return error.into(),
     };
     let (to, messages) = mpsc::channel(READY);
     if to.send(hello(ledger, options)).await.is_err() {
-        return "the stream closed at once".to_owned();
+        return "the stream closed at once".into();
     }
     let messages = ReceiverStream::new(messages).map(|message| v1::WatchRequest { message: Some(message) });
     let mut client = SyncServiceClient::new(channel)
@@ -174,8 +200,8 @@ async fn session(
         .max_encoding_message_size(MAX_MESSAGE);
     let answer = match timeout(options.connect_timeout, client.watch(messages)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(status)) => return reason(&status),
-        Err(_) => return format!("no answer within {:?}", options.connect_timeout),
+        Ok(Err(status)) => return reason(&status).into(),
+        Err(_) => return format!("no answer within {:?}", options.connect_timeout).into(),
     };
     let mut from = Box::pin(answer.into_inner().map(|message| {
         message
@@ -185,13 +211,13 @@ async fn session(
         Ok(Some(Ok(message))) => match message.message {
             Some(v1::source_message::Message::Hello(hello)) if hello.protocol == PROTOCOL => hello,
             Some(v1::source_message::Message::Hello(hello)) => {
-                return format!("it speaks protocol {}, and this is {PROTOCOL}", hello.protocol);
+                return format!("it speaks protocol {}, and this is {PROTOCOL}", hello.protocol).into();
             }
-            _ => return "it did not introduce itself".to_owned(),
+            _ => return "it did not introduce itself".into(),
         },
-        Ok(Some(Err(status))) => return reason(&status),
-        Ok(None) => return "it closed the stream".to_owned(),
-        Err(_) => return format!("it said nothing within {:?}", options.connect_timeout),
+        Ok(Some(Err(status))) => return reason(&status).into(),
+        Ok(None) => return "it closed the stream".into(),
+        Err(_) => return format!("it said nothing within {:?}", options.connect_timeout).into(),
     };
     tracing::info!(
         upstream = address,
@@ -199,23 +225,26 @@ async fn session(
         version = %protocol::version_of(introduction.version.as_ref()),
         "following"
     );
+    ledger.metrics().hub_connected(true);
+    ledger.metrics().hub_tried(ConnectResult::Connected);
     let ended = match &options.on_demand {
-        None => Sink::new(ledger, watcher, to, options.heartbeat).run(&introduction, from).await,
+        None => Sink::new(ledger, watcher, to, options.heartbeat).of_hub().run(&introduction, from).await,
         Some(demand) => {
             let watching = Both { watcher, demand };
-            let sink = Sink::new(ledger, &watching, to.clone(), options.heartbeat).partial();
+            let sink = Sink::new(ledger, &watching, to.clone(), options.heartbeat).of_hub().partial();
             tokio::select! {
                 ended = sink.run(&introduction, from) => ended,
                 _closed = demand.drive(to) => Ended::Closed,
             }
         }
     };
-    match ended {
+    let reason = match ended {
         Ended::Closed => "it closed the stream".to_owned(),
         Ended::Broken(status) => reason(&status),
         Ended::OutOfTurn(message) => format!("it said something out of turn: {message}"),
         Ended::Silent => "nothing was heard for three heartbeats".to_owned(),
-    }
+    };
+    Over { reason, followed: true }
 }
 
 /// Tells who watches, and who waits for what was asked for.

@@ -13,9 +13,11 @@ mod write;
 use super::ledger::{Disk, Recorded};
 use crate::model::Version;
 use crate::store::{Settings, Snapshot, Store};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::WriteResult;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -65,6 +67,8 @@ pub struct LastGood {
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
+    /// Set once, soon after the start.
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 /// What waits to be written. However much that is, only the newest snapshot is kept of it.
@@ -144,6 +148,15 @@ impl LastGood {
             .spawn(move || run(&of_thread, writer))
             .map_err(|error| format!("last-good: no thread could be started: {error}"))?;
         Ok((Self { shared, thread: Some(thread), _lock: lock }, store, found))
+    }
+}
+
+impl LastGood {
+    /// Counts its writes here.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        let _first = self.shared.metrics.set(metrics);
+        self
     }
 }
 
@@ -241,6 +254,10 @@ fn run(shared: &Shared, mut writer: write::Writer) {
                 (taken.closed, result)
             }
         };
+        if let Some(metrics) = shared.metrics.get() {
+            let written = if result.is_ok() { WriteResult::Written } else { WriteResult::Failed };
+            metrics.last_good_written(written);
+        }
         if result.is_ok() && owed.take().is_some() {
             tracing::info!("what is in force is kept again in the last-good file");
         }

@@ -6,6 +6,7 @@
 use super::apply::{Sent, Update, apply_recorded, apply_sent, take_away};
 use crate::model::{Id, Problem, ResourceName, Version};
 use crate::store::{Changed, Difference, Snapshot, Store};
+use crate::telemetry::Metrics;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,6 +112,7 @@ pub struct Ledger {
     publisher: Mutex<Option<Publisher>>,
     /// How often somebody took the right to publish.
     publishers: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 /// What only the one needs whose turn it is.
@@ -183,7 +185,20 @@ impl Ledger {
         let first_total = snapshot.digest().total();
         let history = Mutex::new(History { changes: VecDeque::new(), bytes: 0, first_total, snapshot });
         let (turn, publisher, publishers) = (Mutex::default(), Mutex::new(None), AtomicU64::new(0));
-        Self { store, turn, history, newest, disk: None, publisher, publishers }
+        let metrics = Arc::default();
+        Self { store, turn, history, newest, disk: None, publisher, publishers, metrics }
+    }
+
+    /// Counts here.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where it counts.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Keeps changes on disk, too.

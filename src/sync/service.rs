@@ -9,6 +9,7 @@ use super::protocol::{self, MAX_MESSAGE, PROTOCOL, digest, heartbeat_of, node_of
 use super::sink::{Ended, Nobody, Sink};
 use crate::proto::v1;
 use crate::proto::v1::sync_service_server::{SyncService, SyncServiceServer};
+use crate::telemetry::Metrics;
 use futures_util::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -179,6 +180,7 @@ impl SyncService for SyncApi {
             if to.send(v1::SourceMessage { message: Some(message) }).await.is_err() {
                 return;
             }
+            let _here = Here::new(ledger.metrics(), Metrics::followers);
             tracing::info!(follower = node.id, software = node.software, "somebody follows");
             let all = hello.mode() != v1::WatchMode::OnDemand;
             let serving = async {
@@ -201,6 +203,25 @@ impl SyncService for SyncApi {
             let _gone = status.map(|status| end.send(status));
         });
         Ok(Response::new(outgoing(messages, ended, |message| v1::WatchResponse { message: Some(message) })))
+    }
+}
+
+/// Counts somebody for as long as it is here.
+struct Here {
+    metrics: Arc<Metrics>,
+    count: fn(&Metrics, i64),
+}
+
+impl Here {
+    fn new(metrics: &Arc<Metrics>, count: fn(&Metrics, i64)) -> Self {
+        count(metrics, 1);
+        Self { metrics: Arc::clone(metrics), count }
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        (self.count)(&self.metrics, -1);
     }
 }
 
@@ -236,6 +257,7 @@ async fn publish(
     };
     let message = v1::sink_message::Message::Hello(introduction);
     to.send(v1::SinkMessage { message: Some(message) }).await.ok()?;
+    let _here = Here::new(ledger.metrics(), Metrics::publishers);
     tracing::info!(publisher = node.id, software = node.software, "somebody publishes");
     let every = options.heartbeat.min(heartbeat_of(hello.heartbeat.as_ref()));
     let sink = Sink::new(ledger, &Nobody, to, every);

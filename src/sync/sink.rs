@@ -10,6 +10,7 @@ use super::receive::{Incoming, OutOfTurn, Receiver, Refusal, Step};
 use crate::model::{Problem, Version};
 use crate::proto::v1;
 use crate::store::DIGEST;
+use crate::telemetry::labels::{NackReason, UpdateResult, UpdateSource};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub struct Sink<'a> {
     /// before it heard that does not fit either, and is no reason to tell again.
     told: Option<Version>,
     every: Duration,
+    origin: UpdateSource,
 }
 
 impl std::fmt::Debug for Sink<'_> {
@@ -98,7 +100,15 @@ impl<'a> Sink<'a> {
     ) -> Self {
         let receiver = Receiver::default();
         let every = every.max(SHORTEST);
-        Self { ledger, watcher, receiver, to, refused: None, asked: None, told: None, every }
+        let origin = UpdateSource::Push;
+        Self { ledger, watcher, receiver, to, refused: None, asked: None, told: None, every, origin }
+    }
+
+    /// What comes, comes from a hub. Default: from a publisher.
+    #[must_use]
+    pub(super) const fn of_hub(mut self) -> Self {
+        self.origin = UpdateSource::Hub;
+        self
     }
 
     /// Takes only what is subscribed to.
@@ -273,6 +283,7 @@ impl<'a> Sink<'a> {
         let Incoming { sent, revokes, upon } = incoming;
         let led_to = upon.last().unwrap_or(&sent).version.unwrap_or_default();
         let many = sent.count() > MANY;
+        let start = Instant::now();
         let ledger = Arc::clone(self.ledger);
         let work = move || ledger.commit_upon(held, merge(sent, upon), revokes);
         let result = if many {
@@ -291,6 +302,7 @@ impl<'a> Sink<'a> {
         match result {
             Ok(committed) => {
                 (self.refused, self.asked, self.told) = (None, None, None);
+                self.ledger.metrics().updated(self.origin, UpdateResult::Applied, start.elapsed());
                 committed.snapshot.freshness().confirm();
                 self.watcher.applied(&committed);
                 Ok(Some(committed))
@@ -327,7 +339,9 @@ impl<'a> Sink<'a> {
         message: String,
         problems: Vec<Problem>,
     ) -> Result<(), ()> {
-        let snapshot = self.ledger.store().load();
+        let (snapshot, metrics) = (self.ledger.store().load(), self.ledger.metrics());
+        metrics.updated(self.origin, UpdateResult::Refused, Duration::ZERO);
+        metrics.nacked(counted(reason));
         tracing::error!(version = %what, in_force = %snapshot.version(), reason = message, "an update is refused");
         for problem in &problems {
             tracing::error!("{problem}");
@@ -356,6 +370,7 @@ impl<'a> Sink<'a> {
             }
             Err(message) => {
                 tracing::error!(version = %snapshot.version(), message, "a change is in force, but not on disk");
+                self.ledger.metrics().nacked(NackReason::Storage);
                 let held = Some(version(snapshot.version()));
                 let reason = v1::NackReason::Storage.into();
                 let nack = v1::Nack { version: held, in_force: held, reason, message, errors: Vec::new() };
@@ -363,6 +378,17 @@ impl<'a> Sink<'a> {
                 self.say(Message::Nack(nack)).await
             }
         }
+    }
+}
+
+/// The reason's word in metrics.
+const fn counted(reason: v1::NackReason) -> NackReason {
+    match reason {
+        v1::NackReason::TooLarge => NackReason::TooLarge,
+        v1::NackReason::Corrupt => NackReason::Corrupt,
+        v1::NackReason::Old => NackReason::Old,
+        v1::NackReason::Storage => NackReason::Storage,
+        v1::NackReason::Invalid | v1::NackReason::Unspecified => NackReason::Invalid,
     }
 }
 

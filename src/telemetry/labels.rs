@@ -426,6 +426,7 @@ labels! {
 
 impl Label for Option<TargetKind> {
     const NAME: &'static str = "kind";
+    #[expect(clippy::indexing_slicing, reason = "worked out while compiling")]
     const ALL: &'static [Self] = &{
         let mut all = [None; TargetKind::ALL.len() + 1];
         let mut at = 0;

@@ -7,13 +7,17 @@ use super::asked::{Asked, Entities, given, placed};
 use super::reply::{Decision, Decisions, Refusal, decided, inactive, undecided};
 use crate::api::ask::{Attempt, Failure, Pending, begin, finish, gate, now, prepare};
 use crate::api::decision::MAX_BATCH;
+use crate::api::note::{Noting, Reply, Told, Watch, room};
 use crate::model::{Timestamp, Value};
 use crate::proto::v1;
 use crate::store::Snapshot;
-use axum::http::StatusCode;
+use crate::telemetry::labels::{Answer, Door};
+use crate::telemetry::trace::{Call, FutureExt as _, Trace};
+use axum::http::{HeaderMap, StatusCode};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use prost::Message as _;
+use serde_json::Map;
 use std::time::Duration;
 use tonic::Code;
 
@@ -32,19 +36,21 @@ enum Semantic {
 
 /// What came of looking at a question.
 enum Look {
-    Decided(Decision),
+    Decided(Decision, Option<Box<Reply>>),
     Pending(Box<Pending>),
 }
 
 /// `/access/v1/evaluation`.
-pub(super) async fn evaluation(desk: &Desk, body: &Value) -> Result<Decision, Refusal> {
+pub(super) async fn evaluation(desk: &Desk, body: &Value, headers: &HeaderMap) -> Result<Decision, Refusal> {
     let request = Asked::question(Entities::of(body)).and_then(|asked| asked.request(&desk.settings));
     let answer = match request {
         Ok(request) => {
             // What is not known to be there is not known to be missing either.
             desk.api.fetch(&request).await?;
             let snapshot = desk.api.snapshot(0, Duration::ZERO).await;
-            one(desk, &snapshot, request, now()).await.map_err(|failure| (failure, snapshot.revision()))
+            let noting = begin_noting(desk, "/access/v1/evaluation", headers, &request);
+            let answer = logged(desk, &snapshot, request, now(), noting).await;
+            answer.map_err(|failure| (failure, snapshot.revision()))
         }
         Err(failure) => {
             let snapshot = desk.api.snapshot(0, Duration::ZERO).await;
@@ -67,10 +73,16 @@ pub(super) async fn evaluation(desk: &Desk, body: &Value) -> Result<Decision, Re
 }
 
 /// `/access/v1/evaluations`. Without evaluations it is the same as the other.
-pub(super) async fn evaluations(desk: &Desk, body: &Value) -> Result<Result<Decisions, Decision>, Refusal> {
+pub(super) async fn evaluations(
+    desk: &Desk,
+    body: &Value,
+    headers: &HeaderMap,
+) -> Result<Result<Decisions, Decision>, Refusal> {
     let items = match given(body, "evaluations") {
-        None => return evaluation(desk, body).await.map(Err),
-        Some(Value::List(items)) if items.is_empty() => return evaluation(desk, body).await.map(Err),
+        None => return evaluation(desk, body, headers).await.map(Err),
+        Some(Value::List(items)) if items.is_empty() => {
+            return evaluation(desk, body, headers).await.map(Err);
+        }
         Some(Value::List(items)) => items,
         Some(_) => return Err(Failure::argument("evaluations", "is no list; send one").into()),
     };
@@ -101,8 +113,8 @@ pub(super) async fn evaluations(desk: &Desk, body: &Value) -> Result<Result<Deci
     let (snapshot, now) = (desk.api.snapshot(0, Duration::ZERO).await, now());
     gate(&snapshot, 0)?;
     let evaluations = match semantic {
-        Semantic::ExecuteAll => all(desk, &snapshot, requests, now).await,
-        semantic => in_turn(desk, &snapshot, requests, (semantic, now)).await,
+        Semantic::ExecuteAll => all(desk, &snapshot, requests, now, headers).await,
+        semantic => in_turn(desk, &snapshot, requests, (semantic, now), headers).await,
     };
     Ok(Ok(Decisions { evaluations }))
 }
@@ -170,6 +182,7 @@ async fn all(
     snapshot: &Snapshot,
     requests: Vec<Result<v1::CheckRequest, Failure>>,
     now: Timestamp,
+    headers: &HeaderMap,
 ) -> Vec<Decision> {
     let mut waiting = FuturesUnordered::new();
     let mut decisions = Vec::with_capacity(requests.len());
@@ -177,22 +190,29 @@ async fn all(
         if index % TURN == TURN - 1 {
             tokio::task::yield_now().await;
         }
-        let look = match request {
-            Ok(request) => look(desk, snapshot, request, now).map_err(|failure| at(desk, failure, index)),
-            Err(failure) => Err(failure),
-        };
-        decisions.push(match look {
-            Ok(Look::Decided(decision)) => Some(decision),
-            Ok(Look::Pending(pending)) => {
-                waiting.push(async move {
-                    let answer = finish(snapshot, desk.api.evaluators(), *pending).await;
-                    let answer = answer.map_err(|failure| at(desk, failure, index));
-                    (index, settled(desk, snapshot, answer))
-                });
-                None
+        let request = match request {
+            Ok(request) => request,
+            Err(failure) => {
+                decisions.push(Some(undecided(failure, snapshot.revision(), &desk.ids)));
+                continue;
             }
-            Err(failure) => Some(undecided(failure, snapshot.revision(), &desk.ids)),
-        });
+        };
+        let noting = begin_noting(desk, "/access/v1/evaluations", headers, &request);
+        let looked = look(desk, snapshot, request, now, noting.watch(desk.api.telemetry()));
+        if let Ok(Look::Pending(pending)) = looked {
+            waiting.push(async move {
+                let answer = waited(desk, snapshot, *pending, noting).await;
+                let answer = answer.map_err(|failure| at(desk, failure, index));
+                let late = |failure| undecided(failure, snapshot.revision(), &desk.ids);
+                (index, answer.unwrap_or_else(late))
+            });
+            decisions.push(None);
+            continue;
+        }
+        let answer = noted(desk, snapshot, looked, noting).await;
+        let answer = answer.map_err(|failure| at(desk, failure, index));
+        let failed = |failure| undecided(failure, snapshot.revision(), &desk.ids);
+        decisions.push(Some(answer.unwrap_or_else(failed)));
     }
     while let Some((index, decision)) = waiting.next().await {
         if let Some(slot) = decisions.get_mut(index) {
@@ -208,6 +228,7 @@ async fn in_turn(
     snapshot: &Snapshot,
     requests: Vec<Result<v1::CheckRequest, Failure>>,
     (semantic, now): (Semantic, Timestamp),
+    headers: &HeaderMap,
 ) -> Vec<Decision> {
     let mut decisions = Vec::new();
     for (index, request) in requests.into_iter().enumerate() {
@@ -216,7 +237,9 @@ async fn in_turn(
         }
         let answer = match request {
             Ok(request) => {
-                one(desk, snapshot, request, now).await.map_err(|failure| at(desk, failure, index))
+                let noting = begin_noting(desk, "/access/v1/evaluations", headers, &request);
+                let answer = logged(desk, snapshot, request, now, noting).await;
+                answer.map_err(|failure| at(desk, failure, index))
             }
             Err(failure) => Err(failure),
         };
@@ -237,13 +260,91 @@ pub(super) async fn one(
     request: v1::CheckRequest,
     now: Timestamp,
 ) -> Result<Decision, Failure> {
-    match look(desk, snapshot, request, now)? {
-        Look::Decided(decision) => Ok(decision),
+    match look(desk, snapshot, request, now, Watch::default())? {
+        Look::Decided(decision, _) => Ok(decision),
         Look::Pending(pending) => {
-            let answer = Box::pin(finish(snapshot, desk.api.evaluators(), *pending)).await?;
-            Ok(decided(answer, &desk.settings, &desk.ids))
+            let reply = Box::pin(finish(snapshot, desk.api.evaluators(), *pending)).await?;
+            Ok(decided(reply.response, &desk.settings, &desk.ids))
         }
     }
+}
+
+fn begin_noting(desk: &Desk, route: &'static str, headers: &HeaderMap, request: &v1::CheckRequest) -> Noting {
+    let telemetry = desk.api.telemetry();
+    let trace = telemetry.traces.as_ref().and_then(|traces| {
+        traces.begin(Call::Http("POST", route), |name| headers.get(name).and_then(|it| it.to_str().ok()))
+    });
+    Noting::begin(telemetry, Door::Authzen, Some(request)).with(trace)
+}
+
+/// As [`one`], and tells of it.
+async fn logged(
+    desk: &Desk,
+    snapshot: &Snapshot,
+    request: v1::CheckRequest,
+    now: Timestamp,
+    noting: Noting,
+) -> Result<Decision, Failure> {
+    match look(desk, snapshot, request, now, noting.watch(desk.api.telemetry())) {
+        Ok(Look::Pending(pending)) => Box::pin(waited(desk, snapshot, *pending, noting)).await,
+        looked => noted(desk, snapshot, looked, noting).await,
+    }
+}
+
+/// Waits for what a question waits for, and tells of it.
+async fn waited(
+    desk: &Desk,
+    snapshot: &Snapshot,
+    pending: Pending,
+    noting: Noting,
+) -> Result<Decision, Failure> {
+    let work = finish(snapshot, desk.api.evaluators(), pending);
+    let reply = match noting.trace.as_deref().map(Trace::work) {
+        Some(context) => work.with_context(context).await,
+        None => work.await,
+    };
+    let looked = reply.map(|reply| {
+        let decision = decided(reply.response.clone(), &desk.settings, &desk.ids);
+        Look::Decided(decision, Some(Box::new(reply)))
+    });
+    noted(desk, snapshot, looked, noting).await
+}
+
+/// Tells of a question that was looked at.
+async fn noted(
+    desk: &Desk,
+    snapshot: &Snapshot,
+    looked: Result<Look, Failure>,
+    noting: Noting,
+) -> Result<Decision, Failure> {
+    let telemetry = desk.api.telemetry();
+    let (decision, reply) = match looked {
+        Ok(Look::Decided(decision, reply)) => (decision, reply),
+        Ok(Look::Pending(_)) => return Err(Failure::argument("", "is waited for elsewhere")),
+        Err(failure) => {
+            let result = Err(failure);
+            let told = Told { snapshot: Some(snapshot), ..Told::of(&result, None) };
+            room(noting.end(telemetry, told)).await;
+            return result.map(|_: v1::CheckResponse| Decision { decision: false, context: Map::new() });
+        }
+    };
+    let inactive = reply.is_none().then_some("inactive_user");
+    let (response, noted) = match reply.map(|reply| *reply) {
+        Some(Reply { response, noted }) => (Some(response), Some(noted)),
+        None => (None, None),
+    };
+    let told = Told {
+        answer: Some(if decision.decision { Answer::Allow } else { Answer::Deny }),
+        decision_id: decision.context.get("id").and_then(|id| id.as_str()).unwrap_or_default(),
+        reason: inactive,
+        failure: None,
+        response: response.as_ref(),
+        noted,
+        kind: None,
+        snapshot: Some(snapshot),
+    };
+    room(noting.end(telemetry, told)).await;
+    Ok(decision)
 }
 
 fn look(
@@ -251,21 +352,26 @@ fn look(
     snapshot: &Snapshot,
     request: v1::CheckRequest,
     now: Timestamp,
+    watch: Watch,
 ) -> Result<Look, Failure> {
     let question = prepare(snapshot, request, now)?;
     // Inactive users are denied before policies are asked.
     if snapshot.member(&question.subject).user.is_some_and(|user| !user.is_active) {
-        return Ok(Look::Decided(inactive(snapshot.revision(), &desk.ids)));
+        return Ok(Look::Decided(inactive(snapshot.revision(), &desk.ids), None));
     }
-    Ok(match begin(snapshot, question, false)? {
-        Attempt::Answered(answer) => Look::Decided(decided(*answer, &desk.settings, &desk.ids)),
+    Ok(match begin(snapshot, question, false, watch)? {
+        Attempt::Answered(mut reply) => {
+            // A door's answer takes the message over; only what tells of it needs it as well.
+            let response = match watch.record {
+                true => reply.response.clone(),
+                false => {
+                    let (revision, decision) = (reply.response.revision, reply.response.decision);
+                    let left = v1::CheckResponse { revision, decision, ..Default::default() };
+                    std::mem::replace(&mut reply.response, left)
+                }
+            };
+            Look::Decided(decided(response, &desk.settings, &desk.ids), Some(reply))
+        }
         Attempt::Pending(pending) => Look::Pending(pending),
     })
-}
-
-fn settled(desk: &Desk, snapshot: &Snapshot, answer: Result<v1::CheckResponse, Failure>) -> Decision {
-    match answer {
-        Ok(answer) => decided(answer, &desk.settings, &desk.ids),
-        Err(failure) => undecided(failure, snapshot.revision(), &desk.ids),
-    }
 }

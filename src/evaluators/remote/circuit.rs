@@ -54,6 +54,11 @@ impl Circuit {
         Ok(Self { address: address.into(), layer, handle, open_for: options.open_for, failures, trouble })
     }
 
+    /// Whether it is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.handle.is_open()
+    }
+
     /// Why a call would be refused; nothing when it would not be.
     pub(super) async fn refusal(&self) -> Option<String> {
         if !self.handle.is_open() {

@@ -9,6 +9,7 @@ use crate::model::Value;
 use crate::policy::remote::Call;
 use crate::policy::{Verdict, keep_in_plan};
 use crate::proto::v1::policy_evaluator_client::PolicyEvaluatorClient;
+use crate::telemetry::trace::inject;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Request;
@@ -52,6 +53,11 @@ impl Evaluator {
         })
     }
 
+    /// Whether its circuit is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.circuit.is_open()
+    }
+
     pub(super) async fn ask(&self, call: Call, deadline: Instant) -> Verdict {
         // Before a place is waited for: what comes to nothing should do so at once.
         if let Some(text) = self.circuit.refusal().await {
@@ -83,6 +89,11 @@ async fn attempt(
     let mut request = Request::new(convert::request(&policy, scene));
     // What the evaluator is told. What is enforced is here.
     request.set_timeout(deadline.saturating_duration_since(start));
+    inject(|name, value| {
+        if let Ok(value) = value.parse() {
+            request.metadata_mut().insert(name, value);
+        }
+    });
     match timeout_at(deadline, client.evaluate(request)).await {
         Err(_) => Err(late()),
         Ok(Err(status)) => match Fault::is_late(&status, deadline) {

@@ -52,6 +52,7 @@ impl GatewayReason {
 
 impl Label for GatewayReason {
     const NAME: &'static str = "reason";
+    #[expect(clippy::indexing_slicing, reason = "worked out while compiling")]
     const ALL: &'static [Self] = &{
         let mut all = [Self(0); GATEWAY_REASONS.len()];
         let mut at = 0;

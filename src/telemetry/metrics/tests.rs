@@ -181,3 +181,28 @@ fn many_threads_count_without_losing_any() {
     assert_eq!(metrics.decisions.get((Door::Stream, None, Answer::Deny)), 8_000);
     assert_eq!(metrics.durations.count((Door::Stream,)), 8_000);
 }
+
+#[test]
+fn the_table_in_the_documentation_names_every_metric() {
+    let documentation = include_str!("../../../docs/metrics.md");
+    let kind = |kind| match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    };
+    let mut there: Vec<(String, String, String)> = Vec::new();
+    for family in full().collect() {
+        let sample = family.samples.first();
+        let labels = sample.map(|sample| sample.labels.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let labels = labels.unwrap_or_default().join(", ");
+        there.push((family.about.name.to_owned(), kind(family.about.kind).to_owned(), labels));
+    }
+    let mut told: Vec<(String, String, String)> = Vec::new();
+    for line in documentation.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        told.push((cells[0].trim_matches('`').to_owned(), cells[1].to_owned(), cells[3].to_owned()));
+    }
+    there.sort();
+    told.sort();
+    assert_eq!(told, there);
+}
