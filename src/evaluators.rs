@@ -71,8 +71,7 @@ impl Evaluators {
         self
     }
 
-    /// Counts here. Where metrics are read, they tell of workers and circuits as well; `metrics` must not be read before
-    /// this is done.
+    /// Counts here.
     #[must_use]
     pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
         self.metrics = metrics;

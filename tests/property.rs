@@ -19,7 +19,7 @@ mod tests {
     use crate::support::make::{NOW, moment, question, resource, target, user_id};
     use crate::support::message::{Message, agree};
     use crate::support::reference::{Outcome, Reference, Wrong, name_of, routes};
-    use bindery::api::ask::{Failure, check};
+    use bindery::api::ask::{Failure, check, check_told};
     use bindery::decision::View as _;
     use bindery::evaluators::Evaluators;
     use bindery::model::{ResourceKind, ResourceName, Timestamp};
@@ -112,6 +112,13 @@ mod tests {
                     v1::CheckRequest { full_evaluation, explain: explain.into(), ..request.clone() };
                 let found = self.ask(&request);
                 let context = || format!("{request:?}\nexpected {expected:?}\nfound    {found:?}");
+                // A trace and a log change nothing; only a full explanation measures, never twice the same.
+                if explain != E::Full {
+                    let now = Timestamp::new(NOW - 1_000_000, 0);
+                    let evaluators = Evaluators::default();
+                    let told = check_told(&self.store, &evaluators, request.clone(), now);
+                    prop_assert_eq!(&self.runtime.block_on(told), &found, "{}", context());
+                }
                 match (&expected, &found) {
                     (Ok(expected), Ok(found)) => {
                         let differs = self.difference(&request, expected, found);

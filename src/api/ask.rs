@@ -94,6 +94,26 @@ pub async fn check_on(
     }
 }
 
+/// Only for tests: as [`check`], for a question that is traced and logged, whose answer must be the same.
+///
+/// # Errors
+/// As [`check`].
+#[doc(hidden)]
+pub async fn check_told(
+    store: &Store,
+    evaluators: &Evaluators,
+    request: v1::CheckRequest,
+    now: Timestamp,
+) -> Result<v1::CheckResponse, Failure> {
+    let snapshot = store.load();
+    match attempt_watched(&snapshot, request, now, Watch { record: true, report: true })? {
+        Attempt::Answered(reply) => Ok(reply.response),
+        Attempt::Pending(pending) => {
+            Box::pin(finish(&snapshot, evaluators, *pending)).await.map(|reply| reply.response)
+        }
+    }
+}
+
 /// Refuses what cannot be answered on this revision.
 pub(super) fn gate(snapshot: &Snapshot, least: u64) -> Result<(), Failure> {
     let revision = snapshot.revision();
