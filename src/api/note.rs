@@ -148,7 +148,7 @@ impl Noting {
     fn tell(mut self, telemetry: &Telemetry, told: Told<'_>, took: Duration) -> Option<Blocked> {
         let trace_id = self.trace.as_ref().map(|trace| trace.id());
         if let Some(trace) = self.trace.take() {
-            self.trace_end(&trace, &told);
+            self.trace_end(*trace, &told);
         }
         let log = telemetry.log.as_ref()?;
         let outcome = told.answer.map_or(Outcome::Error, Outcome::Answered);
@@ -202,7 +202,7 @@ impl Noting {
         log.push(record)
     }
 
-    fn trace_end(&self, trace: &Trace, told: &Told<'_>) {
+    fn trace_end(&self, trace: Trace, told: &Told<'_>) {
         let noted = told.noted.as_ref();
         let report = noted.and_then(|noted| noted.report.as_deref());
         let named = |target: &TargetRef| (target.kind().name(), target.name().into_owned());

@@ -237,7 +237,7 @@ fn run(shared: &Shared, mut writer: write::Writer) {
                     Some(newest) => writer.append(&taken.changes, newest),
                     None => Ok(()),
                 };
-                let told = result.as_ref().map(|()| ()).map_err(told_by);
+                let told = result.as_ref().map_err(told_by).copied();
                 for waiting in taken.waiting {
                     // Who does not wait any more need not hear.
                     let _gone = waiting.send(told.clone());

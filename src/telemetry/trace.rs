@@ -19,6 +19,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+use tracing::{Dispatch, dispatcher};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use opentelemetry::trace::FutureExt;
 
@@ -30,6 +34,8 @@ const FIELDS: [&str; 2] = [TRACEPARENT, "tracestate"];
 /// Makes spans and sends them.
 #[derive(Debug)]
 pub struct Traces {
+    /// What spans of `tracing` go to: those of questions, and nothing that others make.
+    dispatch: Dispatch,
     provider: SdkTracerProvider,
     tracer: SdkTracer,
     ratio: f64,
@@ -50,6 +56,7 @@ pub enum Call {
 /// The span of a question that is part of a trace.
 #[derive(Debug)]
 pub struct Trace {
+    span: tracing::Span,
     context: Context,
     tracer: SdkTracer,
     start: SystemTime,
@@ -99,8 +106,14 @@ impl Traces {
     pub fn new(otlp: &Otlp, ratio: f64, personal: bool, metrics: Arc<Metrics>) -> Result<Self, String> {
         let provider = export::provider(otlp, metrics)?;
         let tracer = provider.tracer("bindery");
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(tracer.clone())
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
+        let dispatch = Dispatch::new(Registry::default().with(spans));
         let (chance, count) = (RandomState::new(), AtomicU64::new(0));
-        Ok(Self { provider, tracer, ratio, personal, chance, count })
+        Ok(Self { dispatch, provider, tracer, ratio, personal, chance, count })
     }
 
     /// Begins the span of a question, if it is to be traced: when the parent that its headers name is, or, without one, by
@@ -139,15 +152,18 @@ impl Traces {
                 vec![KeyValue::new("http.request.method", method), KeyValue::new("http.route", route)],
             ),
         };
-        let span = self
-            .tracer
-            .span_builder(name)
-            .with_kind(SpanKind::Server)
-            .with_start_time(start)
-            .with_attributes(attributes)
-            .start_with_context(&self.tracer, &parent);
-        let context = parent.with_span(span);
-        Some(Box::new(Trace { context, tracer: self.tracer.clone(), start, personal: self.personal }))
+        // Only here: the span remembers where it belongs, and everything else goes where logs go.
+        let span = dispatcher::with_default(
+            &self.dispatch,
+            || tracing::info_span!(parent: None, "question", otel.name = name, otel.kind = "server"),
+        );
+        // It fails only for a span that has begun.
+        let _new = span.set_parent(parent);
+        for attribute in attributes {
+            span.set_attribute(attribute.key, attribute.value);
+        }
+        let context = span.context();
+        Some(Box::new(Trace { span, context, tracer: self.tracer.clone(), start, personal: self.personal }))
     }
 
     fn by_chance(&self) -> bool {
@@ -177,33 +193,30 @@ impl Trace {
     }
 
     /// Ends the span with what is known.
-    pub fn end(&self, call_is_grpc: bool, facts: &Facts<'_>) {
+    pub fn end(self, call_is_grpc: bool, facts: &Facts<'_>) {
         if let Some(report) = facts.report {
             self.target(&self.context, report, self.start);
         }
-        let span = self.context.span();
+        let span = &self.span;
         let code = if call_is_grpc { "rpc.grpc.status_code" } else { "http.response.status_code" };
-        span.set_attribute(KeyValue::new(code, facts.code));
+        span.set_attribute(code, facts.code);
         if let Some((kind, name)) = &facts.target {
-            span.set_attribute(KeyValue::new("bindery.target.kind", *kind));
-            span.set_attribute(KeyValue::new("bindery.target.name", name.clone()));
+            span.set_attribute("bindery.target.kind", *kind);
+            span.set_attribute("bindery.target.name", name.clone());
         }
-        span.set_attribute(KeyValue::new(
-            "bindery.revision",
-            i64::try_from(facts.revision).unwrap_or(i64::MAX),
-        ));
-        span.set_attribute(KeyValue::new("bindery.decision", facts.decision));
+        span.set_attribute("bindery.revision", i64::try_from(facts.revision).unwrap_or(i64::MAX));
+        span.set_attribute("bindery.decision", facts.decision);
         if !facts.decision_id.is_empty() {
-            span.set_attribute(KeyValue::new("bindery.decision_id", facts.decision_id.to_owned()));
+            span.set_attribute("bindery.decision_id", facts.decision_id.to_owned());
         }
         if let Some(name) = facts.username.filter(|_| self.personal) {
-            span.set_attribute(KeyValue::new("enduser.id", name.to_owned()));
+            span.set_attribute("enduser.id", name.to_owned());
         }
         if let Some(error) = facts.error {
-            span.set_attribute(KeyValue::new("error.type", error));
+            span.set_attribute("error.type", error);
             span.set_status(Status::error(error));
         }
-        span.end();
+        // It ends with the last that holds it.
     }
 
     /// A span for a target and those that it leans on, made afterwards: they were looked at one after the other.
