@@ -24,6 +24,7 @@ mod gateways {
     pub(crate) mod nothing;
     pub(crate) mod other;
     mod other_requests;
+    mod seen;
     mod tls;
     pub(crate) mod tokens;
     pub(crate) mod tools;

@@ -110,6 +110,7 @@ impl Traces {
             .with_tracer(tracer.clone())
             .with_location(false)
             .with_threads(false)
+            .with_target(false)
             .with_tracked_inactivity(false);
         let dispatch = Dispatch::new(Registry::default().with(spans));
         let (chance, count) = (RandomState::new(), AtomicU64::new(0));
@@ -137,7 +138,6 @@ impl Traces {
             None if self.by_chance() => Context::new(),
             None => return None,
         };
-        let start = SystemTime::now();
         let (name, attributes) = match call {
             Call::Grpc(service, method) => (
                 format!("{service}/{method}"),
@@ -157,6 +157,8 @@ impl Traces {
             &self.dispatch,
             || tracing::info_span!(parent: None, "question", otel.name = name, otel.kind = "server"),
         );
+        // Not before the span itself: what it led to is laid from here on.
+        let start = SystemTime::now();
         // It fails only for a span that has begun.
         let _new = span.set_parent(parent);
         for attribute in attributes {
