@@ -34,3 +34,19 @@ run *args:
 # Known vulnerabilities of the dependencies. Fetches a database, so it needs the network.
 advisories:
     cargo deny check advisories
+
+# Everything that is built in, as CycloneDX: bindery.cdx.json. Needs cargo-cyclonedx (`cargo install --locked cargo-cyclonedx`).
+sbom:
+    cargo cyclonedx --format json --override-filename bindery.cdx
+
+# What is in deploy, held to what reads it.
+deploy:
+    .ci/deploy
+
+# Three times as many questions as can be answered, with and without bounds.
+overload *args:
+    cargo build --release && bench/overload {{ args }}
+
+# Half an hour of everything at once.
+soak *args:
+    cargo build --release && bench/soak {{ args }}

@@ -15,7 +15,7 @@ pub struct LoadArgs {
     #[arg(long, env = "BINDERY_MAX_IN_FLIGHT", value_name = "COUNT")]
     pub max_in_flight: Option<usize>,
 
-    /// The longest that a question waits for its turn before it is refused, in milliseconds, 1 to 60000 [default: 100]
+    /// The longest that a question waits for its turn before it is refused, in milliseconds, 1 to 60000 [default: 1000]
     #[arg(long, env = "BINDERY_MAX_QUEUE_MS", value_name = "MS")]
     pub max_queue_ms: Option<u64>,
 
@@ -64,7 +64,7 @@ impl Default for LoadSettings {
     fn default() -> Self {
         Self {
             in_flight: 1_024,
-            queue: Duration::from_millis(100),
+            queue: Duration::from_secs(1),
             connections: 4_096,
             streams: 256,
             age: Duration::ZERO,

@@ -153,11 +153,11 @@ async fn a_trace_that_begins_in_envoy_goes_on_in_bindery() {
     assert_eq!((asking.service.as_str(), asking.trace.as_str()), ("envoy", TRACE), "{asking:?}");
     let ingress = of(&asking.parent);
     assert_eq!((ingress.service.as_str(), ingress.parent.as_str()), ("envoy", CLIENT), "{ingress:?}");
-    assert_eq!(target.name, "application grafana");
+    assert_eq!(target.name, "application Grafana");
     for expected in [
         "rpc.system: Str(grpc)",
         "bindery.decision: Str(allow)",
-        "bindery.target.name: Str(grafana)",
+        "bindery.target.name: Str(Grafana)",
         "rpc.grpc.status_code: Int(0)",
     ] {
         assert!(door.attributes.iter().any(|it| it == expected), "{expected}: {door:?}");
