@@ -56,6 +56,7 @@ pub fn hub(args: ServeArgs) -> Result<(), String> {
 fn start(settings: ServeSettings) -> Result<(), String> {
     let color = std::io::stderr().is_terminal() && !config::no_color();
     let level = logs::start(&settings.log_level, settings.log_format == LogFormat::Json, color)?;
+    keep_small();
     // Questions have threads of their own: however many there are, configuration and operators get their turn.
     let answering = (settings.answers()).then(|| runtime("answer", None)).transpose()?;
     let rest = runtime("serve", Some(REST_THREADS))?;
@@ -67,6 +68,17 @@ fn start(settings: ServeSettings) -> Result<(), String> {
     }
     result
 }
+
+/// Has memory in small pages: of huge ones, the few that the allocator touches at the start would be more than a small
+/// configuration takes.
+#[cfg(target_os = "linux")]
+fn keep_small() {
+    // Where the system does not grant it, it costs some megabytes.
+    let _as_it_is = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn keep_small() {}
 
 /// Threads for everything but questions.
 const REST_THREADS: usize = 2;

@@ -164,7 +164,10 @@ async fn a_trace_that_begins_in_envoy_goes_on_in_bindery() {
     }
     let personal = door.attributes.iter().any(|it| it.contains("pat"));
     assert!(!personal, "nobody is named: {door:?}");
-    assert!(spans.iter().all(|span| span.service != "bindery" || span.trace == TRACE), "what is not sampled is not sent");
+    assert!(
+        spans.iter().all(|span| span.service != "bindery" || span.trace == TRACE),
+        "what is not sampled is not sent"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,8 +175,7 @@ async fn prometheus_reads_the_metrics() {
     let prometheus = found!("prometheus");
     let place = Place::new();
     let (admin, port) = (free_port(), free_port());
-    let _bindery =
-        place.start_on(&place.settings(), &["--admin-listen", &format!("127.0.0.1:{admin}")]);
+    let _bindery = place.start_on(&place.settings(), &["--admin-listen", &format!("127.0.0.1:{admin}")]);
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: bindery\n  static_configs:\n  - \
          targets: ['127.0.0.1:{admin}']\n"
