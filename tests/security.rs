@@ -32,6 +32,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
     use tempfile::TempDir;
     use tokio::sync::{oneshot, watch};
@@ -385,5 +386,49 @@ mod tests {
         assert_eq!(server.call("decisions", &before).await, Came::Cut, "the old one is not trusted any more");
         // What was open goes on.
         assert_eq!(of(DecisionServiceClient::new(open).check(question()).await), Came::Answered);
+    }
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_call_fails_while_certificates_are_replaced() {
+        let server = Arc::new(start(false, "names = ['gateway']").await);
+        let gateway = server.ours.issue(server.directory(), "gateway", leaf(&["gateway"]));
+        let credentials = server.with(Some(gateway), None);
+        let (done, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let (server, credentials) = (Arc::clone(&server), credentials.clone());
+                let (done, calls) = (Arc::clone(&done), Arc::clone(&calls));
+                tokio::spawn(async move {
+                    while !done.load(Ordering::SeqCst) {
+                        // A connection of its own each time, so that each sees the certificate of its moment.
+                        assert_eq!(server.call("decisions", &credentials).await, Came::Answered);
+                        calls.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let start = Instant::now();
+        for replaced in 1..=5 {
+            server.ours.issue(server.directory(), "server", leaf(&["localhost"]));
+            // Each of the four listeners reads it; whether the key alone was seen before is a matter of luck.
+            let name = "bindery_reloads_total{what=\"tls\",result=\"loaded\"} ";
+            let loaded = || {
+                let text = server.metrics.text(bindery::telemetry::metrics::Format::Prometheus).unwrap();
+                let line = text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+                line.map_or(0.0, |count| count.parse::<f64>().unwrap())
+            };
+            while loaded() < f64::from(4 * replaced) {
+                assert!(start.elapsed() < PATIENCE, "the new certificate is not seen");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        let before = calls.load(Ordering::SeqCst);
+        while calls.load(Ordering::SeqCst) < before + 4 {
+            assert!(start.elapsed() < PATIENCE, "nobody is answered any more");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        done.store(true, Ordering::SeqCst);
+        for caller in callers {
+            caller.await.unwrap();
+        }
     }
 }
