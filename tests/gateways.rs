@@ -19,9 +19,10 @@ mod gateways {
     mod configurations;
     mod documentation;
     pub(crate) mod envoy;
-    mod envoy_load;
+    pub(crate) mod envoy_load;
     mod envoy_requests;
     pub(crate) mod nothing;
+    mod order;
     pub(crate) mod other;
     mod other_requests;
     mod seen;

@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 const GRAFANA: &str = "grafana.example.com";
 
 /// With time for everything: how long things take on a busy machine is not what is tested.
-fn patient(config: Config) -> Config {
+pub(crate) fn patient(config: Config) -> Config {
     config.put("0.5s", "60s").put("connect_timeout: 0.25s", "connect_timeout: 60s")
 }
 
 /// Clients that ask again and again until they are told to end.
-struct Load {
+pub(crate) struct Load {
     ends: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     clients: JoinSet<()>,
@@ -27,7 +27,7 @@ struct Load {
 
 impl Load {
     /// So many clients at this port; what each of their answers has to be is `check`'s to say.
-    fn start(
+    pub(crate) fn start(
         clients: usize,
         port: u16,
         request: &Request,
@@ -51,7 +51,7 @@ impl Load {
     }
 
     /// Waits until so many more have been answered.
-    async fn go_on(&mut self, more: usize) {
+    pub(crate) async fn go_on(&mut self, more: usize) {
         let goal = self.answered.load(Ordering::SeqCst) + more;
         while self.answered.load(Ordering::SeqCst) < goal {
             // One that ends before it is told to has seen what it should not.
@@ -63,7 +63,7 @@ impl Load {
     }
 
     /// Ends; how many were answered.
-    async fn end(mut self) -> usize {
+    pub(crate) async fn end(mut self) -> usize {
         self.ends.store(true, Ordering::SeqCst);
         while let Some(ended) = self.clients.join_next().await {
             ended.unwrap();
