@@ -3,7 +3,6 @@
 
 #[cfg(test)]
 #[path = "support/certificates.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
 mod certificates;
 #[cfg(test)]
 #[path = "support/sidecar.rs"]

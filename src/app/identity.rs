@@ -5,6 +5,8 @@
 use crate::identity::{Identifier, Settings};
 use crate::model::Timestamp;
 use crate::sync::watch::{self, Watch};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{ReloadResult, Reloaded};
 use std::sync::Arc;
 
 /// Sets this up and follows its files: keep the second for as long as replaced files are to be seen. Keys at a URL are
@@ -12,7 +14,11 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When a setting is wrong, a file cannot be used, or there can be no further thread.
-pub fn open(settings: &Settings, now: Timestamp) -> Result<(Arc<Identifier>, Option<Watch>), String> {
+pub fn open(
+    settings: &Settings,
+    now: Timestamp,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Identifier>, Option<Watch>), String> {
     let paths = settings.key_files();
     // Before they are read, so that no change is missed.
     let seen = watch::look(&paths);
@@ -26,13 +32,14 @@ pub fn open(settings: &Settings, now: Timestamp) -> Result<(Arc<Identifier>, Opt
     if paths.is_empty() {
         return Ok((identifier, None));
     }
-    let followed = Arc::clone(&identifier);
-    let watch = watch::watch(paths, seen, move || reload(&followed))?;
+    let (followed, metrics) = (Arc::clone(&identifier), Arc::clone(metrics));
+    let watch = watch::watch(paths, seen, move || reload(&followed, &metrics))?;
     Ok((identifier, Some(watch)))
 }
 
-fn reload(identifier: &Identifier) {
+fn reload(identifier: &Identifier, metrics: &Metrics) {
     for outcome in identifier.reload() {
+        metrics.reloaded(Reloaded::Keys, ReloadResult::of(&outcome));
         match outcome {
             Ok(said) => tracing::info!("{said}"),
             Err(error) => tracing::error!(%error, "the keys in use stay"),
@@ -82,7 +89,7 @@ mod tests {
             ..JwtSettings::default()
         };
         let settings = Settings { jwt: Some(jwt), ..Settings::default() };
-        let (identifier, watch) = open(&settings, NOW).unwrap();
+        let (identifier, watch) = open(&settings, NOW, &Arc::default()).unwrap();
         assert!(watch.is_some());
         assert_eq!(refusal(&identifier, &old).await, None);
         assert_eq!(refusal(&identifier, &new).await, Some(Reason::TokenKeyUnknown));
@@ -108,9 +115,9 @@ mod tests {
             ..JwtSettings::default()
         };
         let mut settings = Settings { jwt: Some(jwt), ..Settings::default() };
-        let (identifier, watch) = open(&settings, NOW).unwrap();
+        let (identifier, watch) = open(&settings, NOW, &Arc::default()).unwrap();
         assert!(watch.is_none() && !identifier.trusts_nothing());
         settings.jwt.as_mut().unwrap().any_issuer = false;
-        assert!(open(&settings, NOW).unwrap_err().contains("issuers"));
+        assert!(open(&settings, NOW, &Arc::default()).unwrap_err().contains("issuers"));
     }
 }

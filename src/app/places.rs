@@ -4,6 +4,8 @@
 
 use crate::places::{Databases, Loaded};
 use crate::sync::watch::{self, Watch};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{ReloadResult, Reloaded};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,19 +14,24 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When a database cannot be used, or there can be no further thread.
-pub fn open(city: Option<PathBuf>, asn: Option<PathBuf>) -> Result<(Arc<Databases>, Watch), String> {
+pub fn open(
+    city: Option<PathBuf>,
+    asn: Option<PathBuf>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Databases>, Watch), String> {
     let paths: Vec<PathBuf> = city.iter().chain(&asn).cloned().collect();
     // Before they are read, so that no change is missed.
     let seen = watch::look(&paths);
     let databases = Arc::new(Databases::open(city, asn)?);
     databases.loaded().iter().for_each(tell);
-    let followed = Arc::clone(&databases);
-    let watch = watch::watch(paths, seen, move || reload(&followed))?;
+    let (followed, metrics) = (Arc::clone(&databases), Arc::clone(metrics));
+    let watch = watch::watch(paths, seen, move || reload(&followed, &metrics))?;
     Ok((databases, watch))
 }
 
-fn reload(databases: &Databases) {
+fn reload(databases: &Databases, metrics: &Metrics) {
     for outcome in databases.reload() {
+        metrics.reloaded(Reloaded::Places, ReloadResult::of(&outcome));
         match outcome {
             Ok(loaded) => tell(&loaded),
             Err(error) => tracing::error!(%error, "the GeoIP database in use stays"),
@@ -59,7 +66,7 @@ mod tests {
             std::fs::rename(new, &path).unwrap();
         };
         put(asn_database(1));
-        let (databases, _watch) = open(None, Some(path.clone())).unwrap();
+        let (databases, _watch) = open(None, Some(path.clone()), &Arc::default()).unwrap();
         let number = || databases.asn("192.0.2.1".parse().unwrap()).unwrap().get("asn").cloned();
         assert_eq!(number(), Some(Value::Number(1.0)));
         put(b"broken".to_vec());

@@ -70,9 +70,10 @@ impl Secured {
         ];
         for (listener, tls) in listeners {
             let Some(tls) = tls else { continue };
-            match tls.reload() {
+            let outcome = tls.reload();
+            metrics.reloaded(Reloaded::Tls, ReloadResult::of(&outcome));
+            match outcome {
                 Ok(()) => {
-                    metrics.reloaded(Reloaded::Tls, ReloadResult::Loaded);
                     metrics.certificate_expires(listener, tls.expires());
                     tracing::info!(
                         listener = listener.word(),
@@ -81,21 +82,15 @@ impl Secured {
                     );
                 }
                 Err(error) => {
-                    metrics.reloaded(Reloaded::Tls, ReloadResult::Failed);
                     tracing::error!(listener = listener.word(), %error, "the certificate in use stays");
                 }
             }
         }
         for outcome in self.access.reload() {
+            metrics.reloaded(Reloaded::Tokens, ReloadResult::of(&outcome));
             match outcome {
-                Ok(()) => {
-                    metrics.reloaded(Reloaded::Tokens, ReloadResult::Loaded);
-                    tracing::info!("the tokens of callers were read again");
-                }
-                Err(error) => {
-                    metrics.reloaded(Reloaded::Tokens, ReloadResult::Failed);
-                    tracing::error!(%error, "the tokens in use stay");
-                }
+                Ok(()) => tracing::info!("the tokens of callers were read again"),
+                Err(error) => tracing::error!(%error, "the tokens in use stay"),
             }
         }
     }

@@ -101,7 +101,7 @@ async fn run(settings: ServeSettings, answering: Option<Handle>, level: Option<L
     let evaluators = Arc::new(evaluators(&settings.policies)?.with_metrics(metrics));
     let (city, asn) = (settings.policies.geoip_city.clone(), settings.policies.geoip_asn.clone());
     let places = if city.is_some() || asn.is_some() {
-        let (databases, watch) = app::places::open(city, asn)?;
+        let (databases, watch) = app::places::open(city, asn, &telemetry.metrics)?;
         store.set_places(databases);
         Some(watch)
     } else {
@@ -328,8 +328,8 @@ async fn listen(
     let http = (settings.http, settings.http_socket.as_deref());
     if settings.listen.is_some() || settings.socket.is_some() || http != (None, None) {
         let mut rules = |door: &str, settings: &GatewaySettings| {
-            let (identifier, watch) =
-                app::identity::open(&settings.identity, now()).map_err(|what| format!("{door}.{what}"))?;
+            let (identifier, watch) = app::identity::open(&settings.identity, now(), &telemetry.metrics)
+                .map_err(|what| format!("{door}.{what}"))?;
             watching.extend(watch);
             let rules = Rules::with_identifier(settings, identifier);
             rules.map(Some).map_err(|what| format!("{door}.{what}"))

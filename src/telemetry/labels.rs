@@ -371,8 +371,6 @@ labels! {
         NoCredential = "no_credential",
         /// What it showed is not on the list.
         UnknownCredential = "unknown_credential",
-        /// What it showed is not valid any more.
-        Expired = "expired",
     }
 
     /// Files that are read anew.
@@ -443,6 +441,13 @@ impl Label for Option<TargetKind> {
 
     fn index(self) -> usize {
         self.map_or(TargetKind::ALL.len(), |kind| kind as usize)
+    }
+}
+
+impl ReloadResult {
+    /// What came of reading a file.
+    pub const fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Loaded } else { Self::Failed }
     }
 }
 
