@@ -34,10 +34,12 @@
 //! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
 //! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files, streams in both directions; all of it through one ledger | the decision API |
 //! | [`identity`] | who is asking, from tokens, certificates and headers, and what of it may be trusted | gateways and their protocols, the directory, decisions |
-//! | [`tls`] | fetching something over http and https, within bounds | what is fetched |
+//! | [`tls`] | TLS on both sides: fetching over https, reaching other servers, listening, the names in a caller's certificate | what is fetched or served, who may do what |
 //! | [`api`] | the front doors and the conversions to and from the model | evaluation rules |
 //! | [`telemetry`] | logs, metrics, traces and the decision log: how the server is seen from outside | what is decided, and by whom |
-//! | `config`, `app`, `cli` | settings, the server put together, the command line | |
+//! | [`config`] | settings, from a file, the environment and flags | what they are used for |
+//! | [`app`] | the server put together: connections, who may call, how much is taken on, what operators see | where settings come from |
+//! | `cli` | the command line | |
 //!
 //! # Asking from Rust
 //!
