@@ -214,6 +214,8 @@ fn open(settings: &ServeSettings, telemetry: &Telemetry) -> Result<Ledger, Strin
         Store::with_history(decides, Version { epoch, revision: seconds })
     });
     let ledger = Ledger::new(Arc::new(store)).with_metrics(Arc::clone(&telemetry.metrics));
+    // Where nobody can follow, nobody needs to be told what changed.
+    let ledger = if settings.sync.is_served() { ledger } else { ledger.without_history() };
     Ok(match disk {
         Some(disk) => ledger.with_disk(Box::new(disk)),
         None => ledger,

@@ -45,6 +45,17 @@ fn an_empty_ledger_gives_nothing_and_a_first_configuration_goes_whole() {
 }
 
 #[test]
+fn without_followers_nothing_is_remembered() {
+    let ledger = holding(&[user("ada", &[])]).without_history();
+    add(&ledger, "bob");
+    let before = ledger.snapshot().version();
+    add(&ledger, "cyd");
+    // One who asks all the same gets everything.
+    assert!(matches!(ledger.since(before, None), Since::Everything(_)));
+    assert!(matches!(ledger.since(ledger.snapshot().version(), None), Since::Nothing));
+}
+
+#[test]
 fn several_changes_go_as_one() {
     let ledger = holding(&[user("ada", &[])]);
     let first = total(&ledger);
