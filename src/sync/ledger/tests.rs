@@ -46,7 +46,7 @@ fn an_empty_ledger_gives_nothing_and_a_first_configuration_goes_whole() {
 
 #[test]
 fn without_followers_nothing_is_remembered() {
-    let ledger = holding(&[user("ada", &[])]).without_history();
+    let ledger = Arc::into_inner(holding(&[user("ada", &[])])).unwrap().without_history();
     add(&ledger, "bob");
     let before = ledger.snapshot().version();
     add(&ledger, "cyd");
