@@ -23,7 +23,7 @@ pub struct LoadArgs {
     #[arg(long, env = "BINDERY_MAX_CONNECTIONS", value_name = "COUNT")]
     pub max_connections: Option<usize>,
 
-    /// The most calls under way on one connection, 1 to 100000 [default: 256]
+    /// The most calls under way on one connection, 1 to 100000 [default: 1024]
     #[arg(long, env = "BINDERY_MAX_STREAMS", value_name = "COUNT")]
     pub max_streams: Option<u32>,
 
@@ -66,7 +66,7 @@ impl Default for LoadSettings {
             in_flight: 1_024,
             queue: Duration::from_secs(1),
             connections: 4_096,
-            streams: 256,
+            streams: 1_024,
             age: Duration::ZERO,
             header_bytes: 65_536,
             handshake: Duration::from_secs(10),

@@ -107,8 +107,6 @@ pub struct Ledger {
     turn: Mutex<Turn>,
     /// Held for moments only: followers read it.
     history: Mutex<History>,
-    /// How many bytes of changes are remembered.
-    remembered: usize,
     newest: watch::Sender<Version>,
     disk: Option<Box<dyn Disk>>,
     publisher: Mutex<Option<Publisher>>,
@@ -129,6 +127,8 @@ struct Turn {
 
 #[derive(Debug)]
 struct History {
+    /// How many bytes of changes are remembered.
+    most: usize,
     changes: VecDeque<Recorded>,
     bytes: usize,
     /// What everything sums up to that the first of the changes stands on.
@@ -185,20 +185,11 @@ impl Ledger {
         let snapshot = store.load();
         let newest = watch::Sender::new(snapshot.version());
         let first_total = snapshot.digest().total();
-        let history = Mutex::new(History { changes: VecDeque::new(), bytes: 0, first_total, snapshot });
+        let (most, changes) = (MAX_BYTES, VecDeque::new());
+        let history = Mutex::new(History { most, changes, bytes: 0, first_total, snapshot });
         let (turn, publisher, publishers) = (Mutex::default(), Mutex::new(None), AtomicU64::new(0));
         let metrics = Arc::default();
-        Self {
-            store,
-            turn,
-            history,
-            remembered: MAX_BYTES,
-            newest,
-            disk: None,
-            publisher,
-            publishers,
-            metrics,
-        }
+        Self { store, turn, history, newest, disk: None, publisher, publishers, metrics }
     }
 
     /// Counts here.
@@ -215,8 +206,8 @@ impl Ledger {
 
     /// Remembers no change for followers, since there can be none: each would hold memory for nobody.
     #[must_use]
-    pub const fn without_history(mut self) -> Self {
-        self.remembered = 0;
+    pub fn without_history(self) -> Self {
+        lock(&self.history).most = 0;
         self
     }
 
@@ -339,14 +330,14 @@ impl Ledger {
             // Without a beginning, or with as much changed as there is, everything is as short. Other content of the same
             // version is no change that could be told.
             let size = change.size();
-            if base.is_unset() || size > self.remembered || change.base == change.version {
+            if base.is_unset() || size > history.most || change.base == change.version {
                 history.changes.clear();
                 history.bytes = 0;
                 history.first_total = change.total;
             } else {
                 history.bytes += size;
                 history.changes.push_back(change);
-                while history.bytes > self.remembered || history.changes.len() > MAX_CHANGES {
+                while history.bytes > history.most || history.changes.len() > MAX_CHANGES {
                     let Some(oldest) = history.changes.pop_front() else { break };
                     history.bytes = history.bytes.saturating_sub(oldest.size());
                     history.first_total = oldest.total;
