@@ -421,6 +421,20 @@ impl ServeSettings {
     }
 }
 
+/// A number within its bounds.
+fn within<T: PartialOrd + std::fmt::Display>(
+    setting: &str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<T, String> {
+    if (&least..=&most).contains(&&value) {
+        Ok(value)
+    } else {
+        Err(format!("{setting}: {value} is not between {least} and {most}; choose one that is"))
+    }
+}
+
 fn first<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
     if strong.is_empty() { weak } else { strong }
 }

@@ -10,7 +10,7 @@ pub mod python;
 mod remote;
 
 pub use breaches::BreachSource;
-pub use remote::RemoteOptions;
+pub use remote::{RemoteOptions, code_name};
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Question, Subject, User, Value};

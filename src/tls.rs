@@ -144,7 +144,7 @@ fn versions(error: rustls::Error) -> String {
 }
 
 /// An error with what caused it: the outer one alone says little.
-fn causes(error: &dyn Error) -> String {
+pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

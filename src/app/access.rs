@@ -5,17 +5,15 @@
 
 use crate::config::{AccessSettings, CallerSettings};
 use crate::telemetry::labels::{Access as Service, CallerRefusal, Label as _};
+use crate::tls::files;
 use crate::tls::peer::PeerNames;
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
-/// The largest file of tokens that is read, in bytes.
-const MAX_TOKENS: u64 = 1 << 20;
 /// The shortest token: what is shorter can be guessed.
 const MIN_TOKEN: usize = 16;
 
@@ -113,11 +111,6 @@ impl Access {
             }
         }
         Ok(access)
-    }
-
-    /// The files to watch.
-    pub fn paths(&self) -> Vec<PathBuf> {
-        self.tokens().map(|tokens| tokens.path.clone()).collect()
     }
 
     /// Reads the files of tokens anew; what came of each. Where one cannot be used, the tokens in use stay.
@@ -219,13 +212,8 @@ impl Tokens {
 /// The digests of the tokens in a file: one a line; empty lines and those that begin with `#` are none.
 fn read(path: &Path) -> Result<Vec<[u8; 32]>, String> {
     let shown = path.display();
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_TOKENS + 1).read_to_string(&mut text))
-        .map_err(|error| format!("the file `{shown}` cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_TOKENS {
-        return Err(format!("`{shown}` has more than {MAX_TOKENS} bytes; name a file of tokens"));
-    }
+    let text =
+        String::from_utf8(files::read(path)?).map_err(|_| format!("`{shown}` is no text; write tokens"))?;
     let mut digests = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let token = line.trim();

@@ -39,7 +39,7 @@ const LEAST_HEADERS: usize = 8_192;
 const GRACE: Duration = Duration::from_secs(30);
 /// Wait before the next connection is taken when one could not be. Without it, a process that is out of file
 /// descriptors would spend all its time on failing.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is behind a listener.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ use super::check::question::QuestionArgs;
 use super::diff::Format;
 use super::output::{Screen, one_line};
 use super::{Exit, address, push};
+use crate::evaluators::code_name;
 use clap::Args;
 use generator::Plan;
 use nothing::{Answers, Nothing};
@@ -303,7 +304,7 @@ async fn ask_once(url: &str, prepared: &Prepared) -> Result<Option<Answers>, Str
     match tokio::time::timeout(FIRST, asked).await {
         Ok(Ok(answers)) => Ok(Some(answers)),
         Ok(Err(status)) if is_hopeless(status.code(), prepared.questions) => {
-            let code = tally::code_name(status.code());
+            let code = code_name(status.code());
             Err(format!("`{url}` answers {code}: {}", status.message()))
         }
         // Such a server may have too much to do, which is what is measured.

@@ -9,6 +9,7 @@ use crate::telemetry::decision_log::{
 use crate::telemetry::otlp::{self, Otlp};
 use crate::telemetry::trace::Traces;
 use crate::telemetry::{Metrics, Telemetry};
+use crate::tls::files;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub(super) fn telemetry(settings: &TelemetrySettings) -> Result<Arc<Telemetry>, 
 }
 
 fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{setting}: `{}` cannot be read: {error}", path.display()))
+    files::read(path).map_err(|what| format!("{setting}: {what}"))
 }
 
 fn collector(settings: &TelemetrySettings) -> Result<Option<Otlp>, String> {

@@ -2,6 +2,7 @@
 //!
 //! Must not know: how the rest is refused.
 
+use super::within;
 use clap::Args;
 use serde::Deserialize;
 use std::time::Duration;
@@ -71,19 +72,6 @@ impl Default for LoadSettings {
             header_bytes: 65_536,
             handshake: Duration::from_secs(10),
         }
-    }
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(
-    setting: &str,
-    value: T,
-    least: T,
-    most: T,
-) -> Result<T, String> {
-    if (&least..=&most).contains(&&value) {
-        Ok(value)
-    } else {
-        Err(format!("{setting}: {value} is not between {least} and {most}; choose one that is"))
     }
 }
 

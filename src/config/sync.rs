@@ -2,7 +2,7 @@
 //!
 //! Must not know: the protocol.
 
-use super::address;
+use super::{address, within};
 use crate::tls::client::Credentials;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -140,15 +140,8 @@ impl SyncArgs {
     /// # Errors
     /// Names the setting that is wrong and what to do.
     pub fn resolve(self, file: Self, allow_remote: bool) -> Result<SyncSettings, String> {
-        let within = |setting: &str, value: u64, least: u64, most: u64| {
-            if (least..=most).contains(&value) {
-                Ok(value)
-            } else {
-                Err(format!("{setting}: {value} is not between {least} and {most}; choose one that is"))
-            }
-        };
         let followers = self.max_followers.or(file.max_followers).unwrap_or(10_000);
-        within("max-followers", u64::try_from(followers).unwrap_or(u64::MAX), 1, 100_000)?;
+        within("max-followers", followers, 1, 100_000)?;
         let heartbeat = self.heartbeat_seconds.or(file.heartbeat_seconds).unwrap_or(10);
         let wait = self.revision_wait_ms.or(file.revision_wait_ms).unwrap_or(5_000);
         let listen = self.sync_listen.or(file.sync_listen).unwrap_or_else(|| "none".to_owned());

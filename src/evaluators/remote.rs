@@ -8,6 +8,8 @@ mod convert;
 mod evaluator;
 mod fault;
 
+pub use fault::code_name;
+
 use crate::policy::Verdict;
 use crate::policy::remote::Call;
 use evaluator::Evaluator;

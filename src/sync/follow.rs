@@ -105,17 +105,6 @@ pub fn endpoint(address: &str) -> Result<Endpoint, String> {
         .initial_connection_window_size(8 << 20))
 }
 
-/// An error with what lies behind it; transports say little by themselves.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(behind) = source {
-        text = format!("{text}: {behind}");
-        source = behind.source();
-    }
-    text
-}
-
 /// Follows for as long as this is awaited.
 pub async fn follow(
     ledger: Arc<Ledger>,

@@ -1,4 +1,4 @@
-//! Files of certificates.
+//! Files of certificates, keys and tokens.
 //!
 //! Must not know: whose they are.
 
@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The largest file of certificates or keys that is read, in bytes.
-const MAX_CERTIFICATES: u64 = 1 << 20;
+/// The largest file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What is in this file, if that is not too much.
 ///
@@ -20,11 +20,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let mut text = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_CERTIFICATES + 1).read_to_end(&mut text))
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text))
         .map_err(|error| format!("the file `{shown}` cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_CERTIFICATES {
+    if text.len() as u64 > MAX_BYTES {
         return Err(format!(
-            "`{shown}` has more than {MAX_CERTIFICATES} bytes; name a file of certificates or keys"
+            "`{shown}` has more than {MAX_BYTES} bytes; name a file of certificates, keys or tokens"
         ));
     }
     Ok(text)

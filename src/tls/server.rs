@@ -74,16 +74,6 @@ impl ServerTls {
     pub fn expires(&self) -> i64 {
         self.current.load().expires
     }
-
-    /// Whether every client has to bring a certificate.
-    pub const fn requires_certificate(&self) -> bool {
-        self.files.client_authorities.is_some() && !self.files.client_optional
-    }
-
-    /// Whether clients may bring certificates.
-    pub const fn takes_certificates(&self) -> bool {
-        self.files.client_authorities.is_some()
-    }
 }
 
 impl Current {

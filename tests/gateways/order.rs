@@ -6,18 +6,13 @@ use super::client::get;
 use super::envoy::{Config, Envoy, put};
 use super::envoy_load::{Load, patient};
 use super::sidecar::{Running, until};
-use super::tools::found;
-use std::net::TcpListener;
+use super::tools::{found, free_port};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// What the probe of the manifests sees.
 async fn probe(admin: u16) -> ServingStatus {

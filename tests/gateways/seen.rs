@@ -5,22 +5,16 @@ use super::bindery::Place;
 use super::client::get;
 use super::envoy::{Config, Envoy, manager};
 use super::sidecar::{Running, until};
-use super::tools::found;
+use super::tools::{found, free_port};
 use super::upstream::Upstream;
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
-
-/// A port that is free at the moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A collector that writes what it is sent.
 struct Collector {

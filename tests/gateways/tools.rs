@@ -22,6 +22,11 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// A port that is free at the moment, for programs that have to be told one.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// The program, or the end of the test where it is not there.
 macro_rules! found {
     ($name:literal) => {

@@ -2,7 +2,8 @@
 //!
 //! Must not know: what is said over it.
 
-use bindery::sync::follow::{Dial, chain};
+use bindery::sync::follow::Dial;
+use bindery::tls::causes;
 use bindery::tls::client::{self, bare};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
@@ -106,7 +107,7 @@ impl Net {
             .keep_alive_while_idle(true);
         let connected =
             tokio::time::timeout(Duration::from_secs(5), endpoint.connect_with_connector(connector));
-        connected.await.map_err(|_| "no connection".to_owned())?.map_err(|error| chain(&error))
+        connected.await.map_err(|_| "no connection".to_owned())?.map_err(|error| causes(&error))
     }
 }
 

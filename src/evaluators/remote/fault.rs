@@ -65,11 +65,11 @@ impl Fault {
             ),
             Code::Unauthenticated | Code::PermissionDenied => format!(
                 "`{address}` refuses to decide policy `{policy}`: {} ({words}); let bindery in there",
-                name(status.code())
+                code_name(status.code())
             ),
             code => format!(
                 "`{address}` failed on policy `{policy}`: {} ({words}); look into the log of the evaluator",
-                name(code)
+                code_name(code)
             ),
         };
         let counts = matches!(
@@ -112,7 +112,7 @@ fn causes(status: &Status) -> String {
 }
 
 /// A status code as the documentation of gRPC writes it.
-const fn name(code: Code) -> &'static str {
+pub const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
