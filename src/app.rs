@@ -208,11 +208,11 @@ pub async fn run(
     let mut sockets = Vec::new();
     let mut servers: Vec<Serving> = Vec::new();
     let mut services = Vec::new();
-    let gate = Gate {
-        access,
-        load: Arc::new(Load::new(load.in_flight, load.queue, Arc::clone(&telemetry.metrics))),
-        metrics: Arc::clone(&telemetry.metrics),
-    };
+    let under_way = Arc::new(Load::new(load.in_flight, load.queue));
+    let gate = Gate { access, load: Arc::clone(&under_way), metrics: Arc::clone(&telemetry.metrics) };
+    telemetry.metrics.probe(move |readings| {
+        readings.requests_in_flight = Some(under_way.under_way() as u64);
+    });
     let door = |name: Listener, listeners: &Listeners, router: Router| {
         let (gate, tls) = (gate.clone(), listeners.tls.clone());
         if let Some(tls) = &tls {

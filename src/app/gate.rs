@@ -41,13 +41,12 @@ pub struct Load {
     under_way: AtomicUsize,
     most: usize,
     queue: Duration,
-    metrics: Arc<Metrics>,
 }
 
 impl Load {
     /// At most so many at once, each waiting for its turn at most so long.
-    pub const fn new(most: usize, queue: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { under_way: AtomicUsize::new(0), most, queue, metrics }
+    pub const fn new(most: usize, queue: Duration) -> Self {
+        Self { under_way: AtomicUsize::new(0), most, queue }
     }
 
     /// How many questions are under way.
@@ -59,7 +58,6 @@ impl Load {
         // The place gives back what was taken, also where that was one too many.
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(self));
-        self.metrics.in_flight(1);
         (before < self.most).then_some(place)
     }
 }
@@ -71,7 +69,6 @@ struct Place(Arc<Load>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.in_flight(-1);
     }
 }
 
@@ -157,6 +154,7 @@ impl Guarded {
     fn take(
         &self,
         mut request: Request<Body>,
+        is_grpc: bool,
     ) -> Result<impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<>, Refusal> {
         let service = called(request.uri().path());
         if let Some(service) = service {
@@ -186,7 +184,7 @@ impl Guarded {
         }
         let read = Instant::now();
         let until = deadline::of(request.headers()).map(|left| read + left);
-        let (router, is_grpc) = (self.router.clone(), is_grpc(request.headers()));
+        let (router, metrics) = (self.router.clone(), Arc::clone(&self.gate.metrics));
         Ok(async move {
             if let Some((Place(load), service)) = &place {
                 let waited = read.elapsed();
@@ -196,7 +194,7 @@ impl Guarded {
                     (waited > load.queue).then_some((ShedReason::Queue, Refusal::TooLate))
                 };
                 if let Some((reason, refusal)) = refusal {
-                    load.metrics.shed(*service, reason);
+                    metrics.shed(*service, reason);
                     return Ok(refusal.response(is_grpc));
                 }
             }
@@ -223,7 +221,7 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let is_grpc = is_grpc(request.headers());
-        match self.take(request.map(Body::new)) {
+        match self.take(request.map(Body::new), is_grpc) {
             Ok(answer) => Box::pin(answer),
             Err(refusal) => Box::pin(std::future::ready(Ok(refusal.response(is_grpc)))),
         }

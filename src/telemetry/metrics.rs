@@ -43,7 +43,6 @@ pub struct Metrics {
     hub_connects: Counters<(ConnectResult,)>,
     last_good: Counters<(WriteResult,)>,
     shed: Counters<(Service, ShedReason)>,
-    in_flight: Gauges<()>,
     connections: Gauges<(Listener,)>,
     connections_opened: Counters<(Listener,)>,
     connections_refused: Counters<(Listener, ConnectionRefusal)>,
@@ -131,7 +130,6 @@ impl Metrics {
                 "bindery_requests_shed_total",
                 "Requests that were not taken since there was too much to do.",
             ),
-            in_flight: Gauges::new("bindery_requests_in_flight", "Requests that are under way."),
             connections: Gauges::new("bindery_connections", "Open connections, by listener."),
             connections_opened: Counters::new(
                 "bindery_connections_total",
@@ -207,7 +205,6 @@ impl Metrics {
             self.hub_connects.family(),
             self.last_good.family(),
             self.shed.family(),
-            self.in_flight.family(),
             self.connections.family(),
             self.connections_opened.family(),
             self.connections_refused.family(),
@@ -300,11 +297,6 @@ impl Metrics {
     /// A request was not taken.
     pub fn shed(&self, service: Service, reason: ShedReason) {
         self.shed.raise((service, reason));
-    }
-
-    /// A request begins (1) or ends (-1).
-    pub fn in_flight(&self, change: i64) {
-        self.in_flight.add((), change);
     }
 
     /// A connection was taken.

@@ -30,17 +30,24 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// The certificates in this file, and no others.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+/// The certificates in this file, of which there is at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
     let text = read(path)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let added = certificate.map_err(|error| format!("`{shown}` is no PEM file of certificates: {error}"));
-        roots.add(added?).map_err(|error| format!("a certificate in `{shown}` cannot be used: {error}"))?;
-    }
-    if roots.is_empty() {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let all = all.map_err(|error| format!("`{shown}` is no PEM file of certificates: {error}"))?;
+    if all.is_empty() {
         return Err(format!("`{shown}` holds no certificate; name a PEM file with at least one"));
+    }
+    Ok(all)
+}
+
+/// Who is trusted that is in this file, and nobody else.
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| format!("a certificate in `{}` cannot be used: {error}", path.display()))?;
     }
     Ok(roots)
 }

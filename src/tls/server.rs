@@ -5,8 +5,8 @@
 
 use super::{files, versions};
 use arc_swap::ArcSwap;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl ServerTls {
 impl Current {
     fn read(files: &TlsFiles) -> Result<Self, String> {
         let shown = files.certificate.display();
-        let chain = certificates("certificate", &files.certificate)?;
+        let chain = files::certificates(&files.certificate).map_err(|what| format!("certificate: {what}"))?;
         let key = key(&files.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -112,20 +112,6 @@ impl Current {
         }
         Ok(Self { config: Arc::new(config), expires })
     }
-}
-
-fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = path.display();
-    let text = files::read(path).map_err(|what| format!("{setting}: {what}"))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain =
-        chain.map_err(|error| format!("{setting}: `{shown}` is no PEM file of certificates: {error}"))?;
-    if chain.is_empty() {
-        return Err(format!(
-            "{setting}: `{shown}` holds no certificate; name a PEM file that begins with the server's own"
-        ));
-    }
-    Ok(chain)
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {

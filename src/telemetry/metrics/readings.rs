@@ -18,6 +18,8 @@ pub struct Readings {
     pub circuits_open: Option<u64>,
     /// The hot set: compiled binding sets that are kept, questions that found theirs, and those that did not.
     pub hot_sets: Option<(u64, u64, u64)>,
+    /// Questions that are under way.
+    pub requests_in_flight: Option<u64>,
     /// Records of the decision log that wait to be written.
     pub decision_log_queue: Option<u64>,
 }
@@ -112,6 +114,10 @@ impl Readings {
             optional(
                 counter("bindery_hot_set_misses_total", "Binding sets that had to be compiled."),
                 self.hot_sets.map(|(_, _, misses)| Value::Count(misses)),
+            ),
+            optional(
+                gauge("bindery_requests_in_flight", "Questions that are under way."),
+                self.requests_in_flight.map(number),
             ),
             optional(
                 gauge("bindery_decision_log_queue", "Records of the decision log that wait to be written."),
