@@ -35,7 +35,7 @@ run *args:
 advisories:
     cargo deny check advisories
 
-# Everything that is built in, as CycloneDX: bindery.cdx.json. Needs cargo-cyclonedx (`cargo install --locked cargo-cyclonedx`).
+# Everything that is built in, as CycloneDX: bindery.cdx.json. Needs cargo-cyclonedx (`cargo install --locked cargo-cyclonedx@0.5.9`).
 sbom:
     cargo cyclonedx --format json --override-filename bindery.cdx
 
