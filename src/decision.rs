@@ -6,16 +6,18 @@ mod engine;
 pub mod flow;
 mod lean;
 mod member;
+mod rows;
 mod set;
 mod summary;
 
 pub use engine::{Answered, SetResult, Waiting};
 pub use lean::{Outcome, Unresolved, decide, decide_watched};
-pub use member::{Atom, Member, Standing};
-pub use set::{BindingSet, Bound, BoundSubject, Lean, Row, RowSubject, Switches, TargetKey};
+pub use member::{Atom, Held, Member, Standing};
+pub use rows::{Row, RowSubject, Rows, Switches};
+pub use set::{BindingSet, Bound, BoundSubject, BoundTarget, Lean, TargetKey};
 pub use summary::summarize;
 
-use crate::model::{Group, Target, TargetRef};
+use crate::model::{Group, TargetRef};
 use crate::policy::World;
 use std::sync::Arc;
 
@@ -27,11 +29,14 @@ pub trait View: World {
     /// When there is none, or the name contradicts itself.
     fn find(&self, target: &TargetRef) -> Result<TargetKey, Unresolved>;
 
-    /// The compiled bindings of a target; nothing for a key of another revision.
-    fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>>;
+    /// A target with its bindings; nothing for a key of another revision.
+    fn target(&self, key: TargetKey) -> Option<&BoundTarget>;
 
-    /// A target's own data; nothing for a key of another revision.
-    fn target_data(&self, key: TargetKey) -> Option<&Target>;
+    /// What is compiled of a target's bindings. Asked for where they are not plain, or are reported.
+    fn binding_set(&self, target: &BoundTarget) -> Arc<BindingSet>;
+
+    /// The result of a target without an enabled binding that does not say itself.
+    fn default_empty_result(&self) -> bool;
 
     /// All groups of somebody, and whether they are direct.
     fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)>;

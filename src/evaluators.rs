@@ -150,7 +150,8 @@ impl Evaluators {
         let deadline = start + timeout;
         let member = snapshot.member(&question.subject);
         let person = member.person();
-        let target = snapshot.find(&question.target).ok().and_then(|key| snapshot.target_data(key));
+        let target = snapshot.find(&question.target).ok().and_then(|key| snapshot.target(key));
+        let target = target.map(|it| &it.target);
         let scene = Scene {
             context: question.context.clone(),
             anonymous: person.anonymous,

@@ -241,7 +241,7 @@ impl Found {
 
 /// Whether two sources certainly name the same person: they agree in an id or a username, and differ in none.
 fn same_person(a: &Subject, b: &Subject) -> bool {
-    let agree = |a: &Option<Box<str>>, b: &Option<Box<str>>| Some(a.as_ref()? == b.as_ref()?);
+    let agree = |a: &Option<String>, b: &Option<String>| Some(a.as_ref()? == b.as_ref()?);
     match (agree(&a.user_id, &b.user_id), agree(&a.username, &b.username)) {
         (Some(false), _) | (_, Some(false)) | (None, None) => false,
         (Some(true), _) | (_, Some(true)) => true,

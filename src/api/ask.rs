@@ -50,7 +50,7 @@ pub struct Pending {
 #[derive(Debug)]
 pub enum Attempt {
     /// The answer.
-    Answered(Box<Reply>),
+    Answered(Reply),
     /// The policies to wait for, with [`finish`].
     Pending(Box<Pending>),
 }
@@ -200,7 +200,7 @@ pub(super) async fn decide_on(
     watch: Watch,
 ) -> Result<Reply, Failure> {
     match begin(snapshot, question, false, watch)? {
-        Attempt::Answered(reply) => Ok(*reply),
+        Attempt::Answered(reply) => Ok(reply),
         Attempt::Pending(pending) => Box::pin(finish(snapshot, evaluators, *pending)).await,
     }
 }
@@ -291,7 +291,7 @@ fn step(
                 report,
             };
             let response = convert::response(answer, summary, revision, age);
-            Ok(Attempt::Answered(Box::new(Reply { response, noted })))
+            Ok(Attempt::Answered(Reply { response, noted }))
         }
         Ok(Outcome::Waiting(waiting)) => {
             drop(member);
@@ -333,7 +333,7 @@ pub async fn finish(
     loop {
         rounds.settle(snapshot, evaluators, waiting, &mut answered).await?;
         match step(snapshot, question, return_context, answered, watch)? {
-            Attempt::Answered(reply) => return Ok(*reply),
+            Attempt::Answered(reply) => return Ok(reply),
             Attempt::Pending(next) => Pending { question, answered, waiting, .. } = *next,
         }
     }

@@ -121,12 +121,12 @@ pub(super) fn target(message: Option<v1::TargetRef>) -> Checked<TargetRef> {
     Ok(TargetRef::Named(kind, name_in(field, name)?))
 }
 
-fn name_in(field: &str, name: String) -> Checked<Box<str>> {
+fn name_in(field: &str, name: String) -> Checked<String> {
     if name.is_empty() {
         return Err(Failure::argument(field, "missing; it is required"));
     }
     bounded(field, &name)?;
-    Ok(name.into())
+    Ok(name)
 }
 
 pub(super) fn bounded(field: &str, text: &str) -> Checked<()> {
@@ -138,9 +138,9 @@ pub(super) fn bounded(field: &str, text: &str) -> Checked<()> {
 }
 
 /// A text that may be left out.
-fn optional(field: &str, text: String) -> Checked<Option<Box<str>>> {
+fn optional(field: &str, text: String) -> Checked<Option<String>> {
     bounded(field, &text)?;
-    Ok((!text.is_empty()).then(|| text.into()))
+    Ok((!text.is_empty()).then_some(text))
 }
 
 pub(super) fn subject(message: v1::Subject) -> Checked<Subject> {

@@ -136,8 +136,7 @@ impl DecisionApi {
     }
 
     /// Whether a question has to wait before it can be looked at.
-    fn has_to_wait(&self, request: &v1::CheckRequest) -> bool {
-        let snapshot = self.store.load();
+    fn has_to_wait(&self, snapshot: &Snapshot, request: &v1::CheckRequest) -> bool {
         let absent = |demand: &Arc<dyn OnDemand>| {
             let about = convert::about(request);
             about.is_some_and(|(target, subject)| demand.wanted(&target, &subject) != Wanted::Here)
@@ -159,7 +158,7 @@ impl DecisionApi {
             }
             let snapshot = self.snapshot(request.min_revision, patience).await;
             let reply = match attempt_watched(&snapshot, request, now(), noting.watch(&self.telemetry)) {
-                Ok(Attempt::Answered(reply)) => Ok(*reply),
+                Ok(Attempt::Answered(reply)) => Ok(reply),
                 Ok(Attempt::Pending(pending)) => {
                     Box::pin(finish(&snapshot, &self.evaluators, *pending)).await
                 }
@@ -220,19 +219,21 @@ impl DecisionService for DecisionApi {
     async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
         let noting = Noting::begin(&self.telemetry, Door::Check, Some(request.get_ref()));
         let noting = noting.with(traced(&self.telemetry, Call::Grpc(SERVICE, "Check"), request.metadata()));
-        if self.has_to_wait(request.get_ref()) {
+        let snapshot = self.store.peek();
+        if self.has_to_wait(&snapshot, request.get_ref()) {
+            drop(snapshot);
             let patience = self.patience(request.metadata());
             return Box::pin(self.answer(request.into_inner(), patience, noting))
                 .await
                 .map(Response::new)
                 .map_err(status);
         }
-        let snapshot = self.store.load();
         let watch = noting.watch(&self.telemetry);
         let reply = match attempt_watched(&snapshot, request.into_inner(), now(), watch) {
-            Ok(Attempt::Answered(reply)) => Ok(*reply),
+            Ok(Attempt::Answered(reply)) => Ok(reply),
             // Boxed, so that the many calls that wait for nothing do not carry the room for waiting.
             Ok(Attempt::Pending(pending)) => {
+                let snapshot = Arc::clone(&snapshot);
                 return Box::pin(self.finished(&snapshot, *pending, noting))
                     .await
                     .map(Response::new)
@@ -241,6 +242,7 @@ impl DecisionService for DecisionApi {
             Err(failure) => Err(failure),
         };
         let (result, blocked) = self.noted(noting, &snapshot, reply);
+        drop(snapshot);
         room(blocked).await;
         result.map(Response::new).map_err(status)
     }
@@ -282,7 +284,7 @@ impl DecisionService for DecisionApi {
             let attempt = fetched.next().unwrap_or(Ok(()));
             let attempt = attempt.and_then(|()| attempt_watched(&snapshot, check, now, watch));
             let reply = match attempt {
-                Ok(Attempt::Answered(reply)) => Ok(*reply),
+                Ok(Attempt::Answered(reply)) => Ok(reply),
                 Ok(Attempt::Pending(pending)) => {
                     let snapshot = &snapshot;
                     waiting.push(async move { (index, self.finished(snapshot, *pending, noting).await) });
@@ -367,7 +369,8 @@ impl Answers {
         let noting = Noting::begin(telemetry, Door::Stream, Some(&check));
         let trace = traced(telemetry, Call::Grpc(SERVICE, "CheckStream"), &self.metadata);
         let noting = noting.with(trace);
-        if self.api.has_to_wait(&check) {
+        let snapshot = self.api.store.peek();
+        if self.api.has_to_wait(&snapshot, &check) {
             let api = self.api.clone();
             self.waiting.push(Box::pin(async move {
                 let patience = api.patience;
@@ -375,11 +378,10 @@ impl Answers {
             }));
             return None;
         }
-        let snapshot = self.api.store.load();
         let reply = match attempt_watched(&snapshot, check, now(), noting.watch(telemetry)) {
-            Ok(Attempt::Answered(reply)) => Ok(*reply),
+            Ok(Attempt::Answered(reply)) => Ok(reply),
             Ok(Attempt::Pending(pending)) => {
-                let api = self.api.clone();
+                let (api, snapshot) = (self.api.clone(), Arc::clone(&snapshot));
                 let late = async move { stream_result(id, api.finished(&snapshot, *pending, noting).await) };
                 self.waiting.push(Box::pin(late));
                 return None;

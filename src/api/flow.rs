@@ -225,7 +225,7 @@ impl Trip {
         let pending = pending::pending_user(snapshot, &mut context.values)?;
         // Its slug: what people see of a flow is a title.
         let slug = |target: &Target| target.key.clone().unwrap_or_else(|| target.id.to_string().into());
-        let name = snapshot.target_data(key).map(slug).unwrap_or_default();
+        let name = snapshot.target(key).map(|it| slug(&it.target)).unwrap_or_default();
         Ok(Self { key, name, subject, pending, context, explain })
     }
 
@@ -287,7 +287,7 @@ pub async fn plan_on(
                 rounds.settle(snapshot, evaluators, waiting, &mut answered).await?;
             }
             Planned::Answered(answer) => {
-                let id = snapshot.target_data(trip.key).map_or_else(|| Id::new(&flow), |it| it.id.clone());
+                let id = snapshot.target(trip.key).map_or_else(|| Id::new(&flow), |it| it.target.id.clone());
                 let mut response = convert::plan_response(*answer, &id, summary, ground(snapshot, now));
                 response.token = response.plan.as_ref().map(|plan| tokens.sign(plan)).unwrap_or_default();
                 return Ok(response);

@@ -168,8 +168,8 @@ impl Noting {
         };
         let deciding_binding = question.as_ref().and_then(|(_, deciding)| {
             let deciding = (*deciding)?;
-            let set = told.snapshot?.binding_set(TargetKey(deciding.target))?;
-            set.rows.get(deciding.row as usize).map(|row| row.id.clone())
+            let target = told.snapshot?.target(TargetKey(deciding.target))?;
+            target.rows.get(deciding.row).map(|row| row.id)
         });
         let known = user.is_some();
         let subject = subject.unwrap_or_default();
@@ -191,7 +191,7 @@ impl Noting {
             subject_id: user.or_else(|| subject.user_id.as_deref().map(str::to_owned)),
             known,
             anonymous: subject.anonymous,
-            username: subject.username,
+            username: subject.username.map(Into::into),
             outcome,
             reason: told.reason.or_else(|| told.failure.map(|failure| reason_of(failure).word())),
             deciding_binding,

@@ -4,7 +4,11 @@
 //! then those that have to be waited for. Results and messages stand in binding order all the same.
 //! Must not know: what the target leans on.
 
-use super::{BindingSet, Bound, BoundSubject, Member, Row, TargetKey, Ticks, View};
+use super::rows::Packed;
+use super::set::Index;
+use super::{
+    BindingSet, Bound, BoundSubject, BoundTarget, Member, Row, RowSubject, Switches, TargetKey, Ticks, View,
+};
 use crate::model::{BindingReport, Context, Deciding, Group, Mode, SkipReason, Timestamp, Value};
 use crate::policy::{Calls, Changes, Deferred, Evaluation, Groups, Input, Verdict};
 use smallvec::SmallVec;
@@ -140,23 +144,44 @@ impl State {
 }
 
 impl<V: View> Run<'_, V> {
-    /// Evaluates one binding set.
-    pub(super) fn evaluate(&self, set: &BindingSet) -> SetResult {
-        if set.is_static && !self.report {
-            return self.evaluate_static(set);
+    /// Evaluates the bindings of one target.
+    pub(super) fn evaluate(&self, target: &BoundTarget) -> SetResult {
+        if !self.report && target.is_plain() {
+            return self.evaluate_static(target, target.rows.packed(), None);
         }
+        let set = self.view.binding_set(target);
+        match &set.index {
+            Some(index) if !self.report && !self.member.anonymous => {
+                let others = index.others.iter();
+                let others = others.filter_map(|row| Some((*row, target.rows.packed_at(*row)?)));
+                self.evaluate_static(target, others, Some(index))
+            }
+            None if !self.report && set.is_static => {
+                self.evaluate_static(target, target.rows.packed(), None)
+            }
+            _ => self.evaluate_set(target, &set),
+        }
+    }
+
+    /// The result without a counted binding.
+    fn empty_result(&self, target: &BoundTarget) -> bool {
+        target.target.empty_result.unwrap_or_else(|| self.view.default_empty_result())
+    }
+
+    /// As [`Run::evaluate`], for whatever is bound.
+    fn evaluate_set(&self, target: &BoundTarget, set: &BindingSet) -> SetResult {
+        let (rows, mode) = (&target.rows, target.mode());
         let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
         let mut decided = false;
         for bound in &set.active {
-            let expires =
-                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
+            let expires = if bound.expires { rows.expiry(bound.row) } else { None };
             if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
             let mut slot = Slot { bound, expires, state: State::Skipped, nanoseconds: 0 };
             if !decided && bound.subject.is_static() {
                 self.timed(&mut slot, |run, bound| run.check_static(bound));
-                decided = self.decides(set.mode, &slot);
+                decided = self.decides(mode, &slot);
             }
             slots.push(slot);
         }
@@ -170,8 +195,8 @@ impl<V: View> Run<'_, V> {
                 slot.state = State::Later;
                 continue;
             }
-            self.timed(slot, |run, bound| run.run_policy(set, bound, &scene));
-            decided = self.decides(set.mode, slot);
+            self.timed(slot, |run, bound| run.run_policy(target, bound, &scene));
+            decided = self.decides(mode, slot);
             match &slot.state {
                 // A dry run changes nothing for the others.
                 _ if slot.bound.dry_run => {}
@@ -182,7 +207,7 @@ impl<V: View> Run<'_, V> {
                 _ => {}
             }
         }
-        let mut out = self.combine(set, &slots, decided);
+        let mut out = self.combine(target, &slots, decided);
         if scene.changed {
             let values = Some(scene.context.into_owned().values);
             out.changes = Some(Box::new(Changes { values, attributes: scene.attributes }));
@@ -190,48 +215,60 @@ impl<V: View> Run<'_, V> {
         out
     }
 
-    /// As [`Run::evaluate`], for a set without policies and without a report: most of all questions. It keeps sums
-    /// instead of results, and ends at the first binding that decides for good.
-    fn evaluate_static(&self, set: &BindingSet) -> SetResult {
+    /// As [`Run::evaluate`], for a target without policies and without a report: most of all questions. It keeps sums
+    /// instead of results, and ends at the first binding that decides for good. Bindings of the index, where there is
+    /// one, are not among `rows`.
+    fn evaluate_static<'r>(
+        &self,
+        target: &BoundTarget,
+        rows: impl Iterator<Item = (u32, &'r Packed)>,
+        index: Option<&Index>,
+    ) -> SetResult {
         // What decides alone: a pass under any, a fail under all.
-        let deciding = set.mode == Mode::Any;
+        let deciding = target.mode() == Mode::Any;
+        let name = |row: Option<u32>| row.map(|row| Deciding { target: target.key.0, row });
+        let decided = |row| SetResult { passing: deciding, counted: 1, deciding: name(row), ..SetResult::default() };
+        let found = index.and_then(|index| index.first_about(&self.member.standing));
         let mut out = SetResult::default();
         let mut decided_until: Option<Option<Timestamp>> = None;
         let mut emptied: Option<Timestamp> = None;
         let (mut first, mut decider) = (None, None);
-        let name = |row: Option<u32>| row.map(|row| Deciding { target: set.key.0, row });
-        for bound in set.active.iter().filter(|bound| !bound.dry_run) {
-            let expires =
-                if bound.expires { set.rows.get(bound.row as usize).and_then(Row::expires) } else { None };
+        let before = found.unwrap_or(u32::MAX);
+        for (row, packed) in rows.take_while(|(row, _)| *row < before).filter(|(_, packed)| packed.counts()) {
+            let expires = if packed.expires() { target.rows.expiry(row) } else { None };
             if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
-            let raw = self.is_member(bound);
-            first = first.or(Some(bound.row));
-            if (!self.member.anonymous && raw != bound.negate) == deciding {
-                decider = decider.or(Some(bound.row));
-                let Some(moment) = expires else {
-                    let counted = out.counted + 1;
-                    let decider = name(decider);
-                    return SetResult {
-                        passing: deciding,
-                        counted,
-                        deciding: decider,
-                        ..SetResult::default()
-                    };
-                };
+            let raw = match packed.subject() {
+                RowSubject::User(user) => self.member.standing.is_user(user),
+                RowSubject::Group(group) => self.member.standing.is_in(group),
+                RowSubject::Policy(_) => false,
+            };
+            first = first.or(Some(row));
+            if (!self.member.anonymous && raw != packed.switches().negate()) == deciding {
+                decider = decider.or(Some(row));
+                let Some(moment) = expires else { return decided(decider) };
                 decided_until =
                     Some(decided_until.map_or(Some(moment), |so_far| later(so_far, Some(moment))));
             }
             emptied = if out.counted == 0 { expires } else { later(emptied, expires) };
             out.counted += 1;
         }
+        if found.is_some() {
+            return decided(decider.or(found));
+        }
+        // None of the index decides, and all of it counts and never expires.
+        if let Some(index) = index.filter(|index| index.len() > 0) {
+            first = [first, index.first].into_iter().flatten().min();
+            (emptied, out.counted) = (None, out.counted + index.len());
+        }
+        let empty_result = self.empty_result(target);
         out.emptied = emptied;
         out.deciding = name(decider.or(first.filter(|_| out.counted == 1)));
         (out.passing, out.valid_until) = match decided_until {
-            _ if out.counted == 0 => (set.empty_result, None),
+            _ if out.counted == 0 => (empty_result, None),
             Some(until) => (deciding, until),
-            None => (!deciding, emptied.filter(|_| set.empty_result == deciding)),
+            None => (!deciding, emptied.filter(|_| empty_result == deciding)),
         };
         out
     }
@@ -261,8 +298,8 @@ impl<V: View> Run<'_, V> {
         State::Static { raw, result: !self.member.anonymous && (raw != bound.negate) }
     }
 
-    fn run_policy(&self, set: &BindingSet, bound: &Bound, scene: &Scene<'_>) -> State {
-        let mine = |answered: &&Answered| answered.target == set.key && answered.row == bound.row;
+    fn run_policy(&self, target: &BoundTarget, bound: &Bound, scene: &Scene<'_>) -> State {
+        let mine = |answered: &&Answered| answered.target == target.key && answered.row == bound.row;
         let earlier = || self.answered.iter().filter(mine);
         let verdict = match (earlier().find(|answered| !answered.called), &bound.subject) {
             (Some(answered), _) => answered.verdict.clone(),
@@ -274,10 +311,10 @@ impl<V: View> Run<'_, V> {
                 let called: SmallVec<[Verdict; 1]> =
                     earlier().map(|answered| answered.verdict.clone()).collect();
                 let calls = Calls::answered(&called);
-                let (context, target) = (&*scene.context, self.view.target_data(set.key));
+                let (context, bound_to) = (&*scene.context, Some(&target.target));
                 let groups = Belonging { view: self.view, member: self.member };
                 let input =
-                    Input { person, context, target, groups: &groups, world: self.view, calls: &calls };
+                    Input { person, context, target: bound_to, groups: &groups, world: self.view, calls: &calls };
                 match policy.evaluate(&input) {
                     Evaluation::Done(verdict) => verdict,
                     Evaluation::Deferred(deferred) => return State::Waiting(deferred),
@@ -289,7 +326,7 @@ impl<V: View> Run<'_, V> {
         let result = match &verdict.result {
             Ok(passing) => *passing != bound.negate,
             // A failure result is not flipped.
-            Err(_) => set.rows.get(bound.row as usize).is_some_and(|row| row.switches.failure_result()),
+            Err(_) => switches(target, bound).failure_result(),
         };
         State::Policy { verdict, result }
     }
@@ -303,13 +340,13 @@ impl<V: View> Run<'_, V> {
             && slot.until().is_none()
     }
 
-    fn combine(&self, set: &BindingSet, slots: &[Slot<'_>], decided: bool) -> SetResult {
+    fn combine(&self, target: &BoundTarget, slots: &[Slot<'_>], decided: bool) -> SetResult {
         let mut out = SetResult::default();
         let mut waiting = Vec::new();
         let mut counted: SmallVec<[Counted; 8]> = SmallVec::new();
         for slot in slots {
             match &slot.state {
-                State::Waiting(deferred) => waiting.push(self.waiting(set, slot.bound, deferred)),
+                State::Waiting(deferred) => waiting.push(waiting_for(target, slot.bound, deferred)),
                 State::Policy { verdict, .. } if !slot.bound.dry_run => match &verdict.result {
                     Ok(_) => out.messages.extend(verdict.messages.iter().cloned()),
                     Err(text) => {
@@ -328,44 +365,36 @@ impl<V: View> Run<'_, V> {
             }
         }
         let any_passed = counted.iter().any(|one| one.result);
-        out.passing = match set.mode {
-            _ if out.counted == 0 => set.empty_result,
+        let (mode, empty_result) = (target.mode(), self.empty_result(target));
+        out.passing = match mode {
+            _ if out.counted == 0 => empty_result,
             Mode::Any => any_passed,
             Mode::All => counted.iter().all(|one| one.result),
         };
-        let alone = match set.mode {
+        let alone = match mode {
             Mode::Any => counted.iter().find(|one| one.result),
             Mode::All => counted.iter().find(|one| !one.result),
         };
         let alone = alone.or(counted.first().filter(|_| out.counted == 1));
-        out.deciding = alone.map(|one| Deciding { target: set.key.0, row: one.row });
+        out.deciding = alone.map(|one| Deciding { target: target.key.0, row: one.row });
         // A pass under any stands whatever the others will say; everything else needs all messages.
-        if !(decided || (set.mode == Mode::Any && any_passed && !self.full)) {
+        if !(decided || (mode == Mode::Any && any_passed && !self.full)) {
             out.waiting = waiting;
         }
         if !decided {
             out.emptied = counted.iter().map(|one| one.expires).reduce(later).flatten();
-            out.valid_until = validity(set, out.passing, &counted, out.emptied);
+            out.valid_until = validity(mode, empty_result, out.passing, &counted, out.emptied);
         }
         if self.report {
-            out.bindings = self.report(set, slots);
+            out.bindings = self.report(target, slots);
         }
         out
     }
 
-    fn waiting(&self, set: &BindingSet, bound: &Bound, deferred: &Deferred) -> Waiting {
-        let timeout = set.rows.get(bound.row as usize).map_or(Duration::ZERO, |row| row.switches.timeout());
-        let (called, deferred) = match deferred {
-            Deferred::Called(deferred) => (true, (**deferred).clone()),
-            deferred => (false, deferred.clone()),
-        };
-        Waiting { target: set.key, row: bound.row, called, deferred, timeout }
-    }
-
-    fn report(&self, set: &BindingSet, slots: &[Slot<'_>]) -> Vec<BindingReport> {
-        let report = |(index, row): (usize, &Row)| {
+    fn report(&self, target: &BoundTarget, slots: &[Slot<'_>]) -> Vec<BindingReport> {
+        let report = |(index, row): (u32, Row)| {
             let mut report = BindingReport {
-                id: row.id.clone(),
+                id: row.id,
                 order: row.order,
                 subject: self.view.subject_text(row.subject).into(),
                 skipped: None,
@@ -377,7 +406,7 @@ impl<V: View> Run<'_, V> {
                 error: None,
                 nanoseconds: 0,
             };
-            let Some(slot) = slots.iter().find(|slot| slot.bound.row as usize == index) else {
+            let Some(slot) = slots.iter().find(|slot| slot.bound.row == index) else {
                 let expired = row.switches.enabled();
                 report.skipped = Some(if expired { SkipReason::Expired } else { SkipReason::Disabled });
                 return report;
@@ -399,8 +428,21 @@ impl<V: View> Run<'_, V> {
             }
             report
         };
-        set.rows.iter().enumerate().map(report).collect()
+        (0..).zip(target.rows.iter()).map(report).collect()
     }
+}
+
+fn switches(target: &BoundTarget, bound: &Bound) -> Switches {
+    target.rows.packed_at(bound.row).map(Packed::switches).unwrap_or_default()
+}
+
+fn waiting_for(target: &BoundTarget, bound: &Bound, deferred: &Deferred) -> Waiting {
+    let (called, deferred) = match deferred {
+        Deferred::Called(deferred) => (true, (**deferred).clone()),
+        deferred => (false, deferred.clone()),
+    };
+    let timeout = switches(target, bound).timeout();
+    Waiting { target: target.key, row: bound.row, called, deferred, timeout }
 }
 
 impl Slot<'_> {
@@ -440,14 +482,15 @@ struct Counted {
 
 /// The earliest moment at which the outcome could change by itself, never too late and, for expiries, not too early.
 fn validity(
-    set: &BindingSet,
+    mode: Mode,
+    empty_result: bool,
     passing: bool,
     counted: &[Counted],
     emptied: Option<Timestamp>,
 ) -> Option<Timestamp> {
     // Bindings that hold the outcome up: passing ones under any, failing ones under all. While one of them lasts,
     // the outcome does.
-    let holding = match set.mode {
+    let holding = match mode {
         Mode::Any => passing,
         Mode::All => !passing,
     };
@@ -459,5 +502,5 @@ fn validity(
     // have expired and the empty result says something else.
     let policies = counted.iter().filter(|one| one.until != one.expires).map(|one| one.until);
     let first = policies.reduce(earlier).flatten();
-    if set.empty_result == passing { first } else { earlier(first, emptied) }
+    if empty_result == passing { first } else { earlier(first, emptied) }
 }

@@ -9,7 +9,7 @@ pub use summary::{describe_dropped, describe_plan, describe_stage, describe_step
 
 use super::engine::{Answered, SetResult, Waiting};
 use super::lean::is_met;
-use super::{BindingSet, Member, TargetKey, Ticks, View};
+use super::{BoundTarget, Member, TargetKey, Ticks, View};
 use crate::model::{
     Context, DeniedAction, Explain, FlowAuthentication, Id, InvalidResponseAction, Reason, Stage,
     TargetReport, Value,
@@ -234,9 +234,9 @@ impl<'a, V: FlowView> Journey<'a, V> {
         };
         let refusal = |reason| PlanOutcome::NotApplicable { reason, denied_action: layout.denied_action };
         if !is_met(layout.authentication, self.travellers.requesting, self.context) {
-            let set = self.view.binding_set(self.flow)?;
+            let flow = self.view.target(self.flow)?;
             let reason = Reason::Authentication(layout.authentication);
-            let own = self.outcome(&set, SetResult::default(), reason);
+            let own = self.outcome(flow, SetResult::default(), reason);
             return Some(answer(refusal(reason), own, Vec::new(), road));
         }
         let own = match self.evaluate(self.flow, &mut road)? {
@@ -311,19 +311,19 @@ impl<'a, V: FlowView> Journey<'a, V> {
 
     /// Evaluates one binding set in full, since all its messages are shown. Nothing when its target is gone.
     fn evaluate(&self, key: TargetKey, road: &mut Road<'_, V>) -> Option<Result<Evaluated, Vec<Waiting>>> {
-        let set = self.view.binding_set(key)?;
-        let mut result = road.evaluate(&set, key != self.flow);
+        let target = self.view.target(key)?;
+        let mut result = road.evaluate(target, key != self.flow);
         if !result.waiting.is_empty() {
             return Some(Err(result.waiting));
         }
         road.take(&mut result);
         let reason = if result.counted == 0 { Reason::NoBindings } else { Reason::Bindings };
-        Some(Ok(self.outcome(&set, result, reason)))
+        Some(Ok(self.outcome(target, result, reason)))
     }
 
-    fn outcome(&self, set: &BindingSet, mut result: SetResult, reason: Reason) -> Evaluated {
+    fn outcome(&self, target: &BoundTarget, mut result: SetResult, reason: Reason) -> Evaluated {
         let messages = std::mem::take(&mut result.messages);
-        let report = (self.explain != Explain::None).then(|| set.report(&mut result, reason));
+        let report = (self.explain != Explain::None).then(|| target.report(&mut result, reason));
         Evaluated { passing: result.passing, reason, messages, report }
     }
 }

@@ -3,7 +3,7 @@
 //! Must not know: how a single binding set is evaluated.
 
 use super::engine::{Answered, Run, SetResult, Waiting, earlier};
-use super::{BindingSet, Lean, Member, Ticks, View, summarize};
+use super::{BoundTarget, Lean, Member, Ticks, View, summarize};
 use crate::model::{
     Answer, Context, Decision, Explain, FlowAuthentication, Question, Reason, Scope, TargetRef, TargetReport,
 };
@@ -63,7 +63,7 @@ pub fn decide_watched<V: View>(
 ) -> Result<Outcome, Unresolved> {
     let key = view.find(&question.target)?;
     let gone = || Unresolved::NotFound(question.target.clone());
-    let set = view.binding_set(key).ok_or_else(gone)?;
+    let target = view.target(key).ok_or_else(gone)?;
     let full = question.explain == Explain::Full;
     let report = full || watched;
     let run = Run {
@@ -75,41 +75,36 @@ pub fn decide_watched<V: View>(
         report,
         ticks: ticks.filter(|_| report),
     };
-    let lean = if question.scope == Scope::TargetAlone { Lean::Nothing } else { set.lean };
+    let lean = if question.scope == Scope::TargetAlone { Lean::Nothing } else { target.lean };
+    let desk = Desk { run, told: watched || question.explain != Explain::None };
     let decided = match lean {
-        Lean::Nothing => Part::alone(&set, run.evaluate(&set)),
-        Lean::Needs(parent) => {
-            let parent = view.binding_set(parent).ok_or_else(gone)?;
-            needs(&run, &set, &parent)
-        }
-        Lean::Behind(group) => {
-            let group = view.binding_set(group).ok_or_else(gone)?;
-            behind(&run, &set, &group)
-        }
+        Lean::Nothing => desk.alone(target),
+        Lean::Needs(parent) => desk.needs(target, view.target(parent).ok_or_else(gone)?),
+        Lean::Behind(group) => desk.behind(target, view.target(group).ok_or_else(gone)?),
         Lean::Authentication(demand) => {
             if is_met(demand, member, &question.context) {
-                Part::alone(&set, run.evaluate(&set))
+                desk.alone(target)
             } else {
-                Part::without_bindings(&set, false, Reason::Authentication(demand))
+                desk.part(target, SetResult::default(), Reason::Authentication(demand))
             }
         }
     };
     Ok(match decided {
-        Ok(part) => Outcome::Decided(part.answer(question, member, watched)),
+        Ok(part) => Outcome::Decided(part.answer(member)),
         Err(waiting) => Outcome::Waiting(waiting),
     })
 }
 
-impl BindingSet {
+impl BoundTarget {
     /// What became of the target; takes the bindings out of the result.
     pub(super) fn report(&self, result: &mut SetResult, reason: Reason) -> TargetReport {
         TargetReport {
-            kind: self.kind,
-            id: self.id.clone(),
-            name: self.name.clone(),
+            kind: self.target.kind(),
+            id: self.target.id.clone(),
+            name: self.target.display_name().into(),
             decision: Decision::from_pass(result.passing),
             reason,
-            mode: self.mode,
+            mode: self.mode(),
             bindings: std::mem::take(&mut result.bindings),
             parents: Vec::new(),
         }
@@ -121,39 +116,24 @@ type Partial = Result<Part, Vec<Waiting>>;
 
 struct Part {
     result: SetResult,
-    report: TargetReport,
+    report: Option<Box<TargetReport>>,
 }
 
 impl Part {
-    fn alone(set: &BindingSet, result: SetResult) -> Partial {
-        let reason = if result.counted == 0 { Reason::NoBindings } else { Reason::Bindings };
-        Self::new(set, result, reason)
-    }
-
-    fn without_bindings(set: &BindingSet, passing: bool, reason: Reason) -> Partial {
-        Self::new(set, SetResult { passing, ..SetResult::default() }, reason)
-    }
-
-    fn new(set: &BindingSet, mut result: SetResult, reason: Reason) -> Partial {
-        if !result.waiting.is_empty() {
-            return Err(result.waiting);
-        }
-        let report = set.report(&mut result, reason);
-        Ok(Self { result, report })
-    }
-
     fn below(mut self, parent: Self) -> Self {
-        self.report.parents.push(parent.report);
+        if let (Some(report), Some(parent)) = (&mut self.report, parent.report) {
+            report.parents.push(*parent);
+        }
         self.result.policy_errors.extend(parent.result.policy_errors);
         self
     }
 
-    fn answer(self, question: &Question, member: &Member<'_>, watched: bool) -> Answer {
+    fn answer(self, member: &Member<'_>) -> Answer {
         Answer {
-            decision: self.report.decision,
+            decision: Decision::from_pass(self.result.passing),
             messages: self.result.messages,
             valid_until: self.result.valid_until,
-            report: (watched || question.explain != Explain::None).then(|| Box::new(self.report)),
+            report: self.report,
             subject_known: member.user.is_some(),
             changed_context: self.result.changes.and_then(|changes| changes.values),
             deciding: self.result.deciding,
@@ -162,58 +142,81 @@ impl Part {
     }
 }
 
-/// The parent must pass first; when it fails, its messages are the answer's.
-fn needs<V: View>(run: &Run<'_, V>, set: &BindingSet, parent: &BindingSet) -> Partial {
-    let parent = Part::alone(parent, run.evaluate(parent))?;
-    if !parent.result.passing {
-        let result = SetResult {
-            messages: parent.result.messages.clone(),
-            valid_until: parent.result.valid_until,
-            deciding: parent.result.deciding,
-            ..SetResult::default()
-        };
-        return Ok(Part::new(set, result, Reason::ParentFailed)?.below(parent));
-    }
-    let mut own = Part::alone(set, run.evaluate(set))?;
-    if own.result.passing {
-        own.result.valid_until = earlier(own.result.valid_until, parent.result.valid_until);
-    }
-    Ok(own.below(parent))
+/// Evaluates targets, each alone or with what it leans on.
+struct Desk<'a, V> {
+    run: Run<'a, V>,
+    /// Whether what became of the targets is told: most answers are their outcome alone.
+    told: bool,
 }
 
-/// A pass of the access group is a pass; else the device's own bindings decide; without any, the group's failing
-/// result stands. A group without enabled bindings says nothing.
-fn behind<V: View>(run: &Run<'_, V>, set: &BindingSet, group: &BindingSet) -> Partial {
-    let group = Part::alone(group, run.evaluate(group))?;
-    if group.result.counted == 0 {
-        return Ok(Part::alone(set, run.evaluate(set))?.below(group));
+impl<V: View> Desk<'_, V> {
+    fn part(&self, target: &BoundTarget, mut result: SetResult, reason: Reason) -> Partial {
+        if !result.waiting.is_empty() {
+            return Err(result.waiting);
+        }
+        let report = self.told.then(|| Box::new(target.report(&mut result, reason)));
+        Ok(Part { result, report })
     }
-    // Once all of its bindings have expired, the group says nothing, and the device is asked alone.
-    let group_until = earlier(group.result.valid_until, group.result.emptied);
-    let stands = |passing, reason| {
-        let result = SetResult {
-            passing,
-            messages: group.result.messages.clone(),
-            valid_until: group_until,
-            deciding: group.result.deciding,
-            ..SetResult::default()
+
+    fn alone(&self, target: &BoundTarget) -> Partial {
+        let result = self.run.evaluate(target);
+        let reason = if result.counted == 0 { Reason::NoBindings } else { Reason::Bindings };
+        self.part(target, result, reason)
+    }
+
+    /// The parent must pass first; when it fails, its messages are the answer's.
+    fn needs(&self, target: &BoundTarget, parent: &BoundTarget) -> Partial {
+        let parent = self.alone(parent)?;
+        if !parent.result.passing {
+            let result = SetResult {
+                messages: parent.result.messages.clone(),
+                valid_until: parent.result.valid_until,
+                deciding: parent.result.deciding,
+                ..SetResult::default()
+            };
+            return Ok(self.part(target, result, Reason::ParentFailed)?.below(parent));
+        }
+        let mut own = self.alone(target)?;
+        if own.result.passing {
+            own.result.valid_until = earlier(own.result.valid_until, parent.result.valid_until);
+        }
+        Ok(own.below(parent))
+    }
+
+    /// A pass of the access group is a pass; else the device's own bindings decide; without any, the group's failing
+    /// result stands. A group without enabled bindings says nothing.
+    fn behind(&self, target: &BoundTarget, group: &BoundTarget) -> Partial {
+        let group = self.alone(group)?;
+        if group.result.counted == 0 {
+            return Ok(self.alone(target)?.below(group));
+        }
+        // Once all of its bindings have expired, the group says nothing, and the device is asked alone.
+        let group_until = earlier(group.result.valid_until, group.result.emptied);
+        let stands = |passing, reason| {
+            let result = SetResult {
+                passing,
+                messages: group.result.messages.clone(),
+                valid_until: group_until,
+                deciding: group.result.deciding,
+                ..SetResult::default()
+            };
+            self.part(target, result, reason)
         };
-        Part::new(set, result, reason)
-    };
-    if group.result.passing {
-        return Ok(stands(true, Reason::AccessGroupPassed)?.below(group));
+        if group.result.passing {
+            return Ok(stands(true, Reason::AccessGroupPassed)?.below(group));
+        }
+        let mut own = self.alone(target)?;
+        if own.result.counted == 0 {
+            return Ok(stands(false, Reason::AccessGroupFailed)?.below(group));
+        }
+        own.result.valid_until = if own.result.passing {
+            // Without bindings of its own, the group's failing result would stand, whatever the device's empty result.
+            earlier(own.result.valid_until, own.result.emptied)
+        } else {
+            earlier(own.result.valid_until, group_until)
+        };
+        Ok(own.below(group))
     }
-    let mut own = Part::alone(set, run.evaluate(set))?;
-    if own.result.counted == 0 {
-        return Ok(stands(false, Reason::AccessGroupFailed)?.below(group));
-    }
-    own.result.valid_until = if own.result.passing {
-        // Without bindings of its own, the group's failing result would stand, whatever the device's empty result.
-        earlier(own.result.valid_until, own.result.emptied)
-    } else {
-        earlier(own.result.valid_until, group_until)
-    };
-    Ok(own.below(group))
 }
 
 /// Whether somebody may enter a flow at all. Redirect, outpost and token are known from the context's

@@ -4,6 +4,8 @@
 
 use crate::model::{Subject, User};
 use crate::policy::Person;
+use smallvec::SmallVec;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// An interned id or name of a user or group. Ids and names, users and groups never share one.
@@ -18,7 +20,7 @@ pub struct Standing {
     /// The username, if a binding mentions it.
     pub username: Option<Atom>,
     /// Ids and names of all groups, direct and through ancestors; sorted.
-    pub groups: Box<[Atom]>,
+    pub groups: SmallVec<[Atom; 8]>,
     /// Whether one of the groups makes superusers.
     pub is_superuser: bool,
 }
@@ -35,15 +37,35 @@ impl Standing {
     }
 }
 
+/// A standing that is kept for a user, or one of a single question.
+#[derive(Clone, Debug)]
+pub enum Held {
+    /// It is kept.
+    Kept(Arc<Standing>),
+    /// It was computed from what the caller says.
+    Own(Standing),
+}
+
+impl Deref for Held {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        match self {
+            Self::Kept(standing) => standing,
+            Self::Own(standing) => standing,
+        }
+    }
+}
+
 /// The subject of a question.
 #[derive(Clone, Debug)]
 pub struct Member<'a> {
     /// What the caller said.
     pub claimed: &'a Subject,
     /// The directory's entry. When it is there, the caller's word on groups and attributes does not count.
-    pub user: Option<Arc<User>>,
+    pub user: Option<&'a Arc<User>>,
     /// Users and groups.
-    pub standing: Arc<Standing>,
+    pub standing: Held,
     /// Whether somebody who must not pass static bindings is asked about.
     pub anonymous: bool,
     /// Whether the subject is a superuser.
@@ -54,7 +76,7 @@ impl Member<'_> {
     /// What policies see.
     pub fn person(&self) -> Person<'_> {
         let claimed = self.claimed;
-        match self.user.as_deref() {
+        match self.user {
             Some(user) => Person {
                 anonymous: false,
                 id: "",

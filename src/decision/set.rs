@@ -1,157 +1,155 @@
-//! Binding sets: the rows of a target, and what is compiled of them for evaluation.
+//! Targets with their bindings, and what is compiled of them for evaluation.
 //!
 //! Must not know: how and where they are kept.
 
-use super::Atom;
-use crate::model::{FlowAuthentication, Id, Mode, TargetKind, Timestamp};
+use super::rows::{Packed, RowSubject, Rows};
+use super::{Atom, Standing};
+use crate::model::{FlowAuthentication, Mode, Target, TargetKind};
 use crate::policy::Compiled;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Names a target within one revision. A later revision may use it for another target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetKey(pub u32);
 
-/// One policy binding as it is kept: 48 bytes, names interned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// The binding's id.
-    pub id: Id,
-    /// Its subject side.
-    pub subject: RowSubject,
-    /// Position, ascending; ties are ordered by id.
-    pub order: i32,
-    /// Its switches and timeout.
-    pub switches: Switches,
-    /// [`Timestamp::MAX`] when it never expires, which spares the room for saying so.
-    expires: Timestamp,
+/// So many bindings at most are looked at one by one, as they are kept. Where there are more, or policies among them, what
+/// is compiled of them is worth its memory. Fewer in debug builds, so that tests decide both ways.
+pub(super) const FEW: usize = if cfg!(debug_assertions) { 2 } else { 16 };
+
+/// A target with its bindings, as it is kept.
+#[derive(Clone, Debug)]
+pub struct BoundTarget {
+    /// Its name within the revision.
+    pub key: TargetKey,
+    /// The target.
+    pub target: Target,
+    /// What it leans on.
+    pub lean: Lean,
+    /// For a flow-stage binding: its flow and its stage.
+    pub placed: Option<(TargetKey, u32)>,
+    /// All its bindings.
+    pub rows: Rows,
 }
 
-impl Row {
-    /// A row; `expires` absent: never.
-    pub fn new(
-        id: Id,
-        subject: RowSubject,
-        order: i32,
-        switches: Switches,
-        expires: Option<Timestamp>,
-    ) -> Self {
-        Self { id, subject, order, switches, expires: expires.unwrap_or(Timestamp::MAX) }
+impl BoundTarget {
+    /// How the results of its bindings combine; always any for a notification rule.
+    pub const fn mode(&self) -> Mode {
+        if matches!(self.target.kind(), TargetKind::NotificationRule) { Mode::Any } else { self.target.mode }
     }
 
-    /// From then on it counts as disabled; absent: never.
-    pub fn expires(&self) -> Option<Timestamp> {
-        (self.expires != Timestamp::MAX).then_some(self.expires)
-    }
-}
-
-/// The switches of a binding, and its timeout in milliseconds, in one word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Switches(u32);
-
-impl Switches {
-    const ENABLED: u32 = 1;
-    const NEGATE: u32 = 2;
-    const FAILURE_RESULT: u32 = 4;
-    const DRY_RUN: u32 = 8;
-    const TARGET_BY_ID: u32 = 16;
-    const POLICY_BY_ID: u32 = 32;
-    /// Where the timeout begins.
-    const SHIFT: u32 = 6;
-
-    /// The settings of a binding. A timeout beyond 18 hours counts as these.
-    pub fn new(enabled: bool, negate: bool, failure_result: bool, dry_run: bool, timeout: Duration) -> Self {
-        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
-        let milliseconds =
-            u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).min(u32::MAX >> Self::SHIFT);
-        Self(
-            bit(enabled, Self::ENABLED)
-                | bit(negate, Self::NEGATE)
-                | bit(failure_result, Self::FAILURE_RESULT)
-                | bit(dry_run, Self::DRY_RUN)
-                | (milliseconds << Self::SHIFT),
-        )
-    }
-
-    /// Exists for a decision.
-    pub const fn enabled(self) -> bool {
-        self.0 & Self::ENABLED != 0
-    }
-
-    /// Flips pass and fail.
-    pub const fn negate(self) -> bool {
-        self.0 & Self::NEGATE != 0
-    }
-
-    /// The result when the policy errors.
-    pub const fn failure_result(self) -> bool {
-        self.0 & Self::FAILURE_RESULT != 0
-    }
-
-    /// Reported, never counted.
-    pub const fn dry_run(self) -> bool {
-        self.0 & Self::DRY_RUN != 0
-    }
-
-    /// As before, with how the binding names its target and its policy: by the id, where there is a name as well. It
-    /// means nothing for a decision, only for what the binding is when it is handed on.
-    #[must_use]
-    pub const fn referring(self, target_by_id: bool, policy_by_id: bool) -> Self {
-        let target = if target_by_id { Self::TARGET_BY_ID } else { 0 };
-        let policy = if policy_by_id { Self::POLICY_BY_ID } else { 0 };
-        Self(self.0 | target | policy)
-    }
-
-    /// Names its target by the id.
-    pub const fn target_by_id(self) -> bool {
-        self.0 & Self::TARGET_BY_ID != 0
-    }
-
-    /// Names its policy by the id.
-    pub const fn policy_by_id(self) -> bool {
-        self.0 & Self::POLICY_BY_ID != 0
-    }
-
-    /// Bounds one execution of the policy.
-    pub const fn timeout(self) -> Duration {
-        Duration::from_millis((self.0 >> Self::SHIFT) as u64)
+    /// Whether it is decided as it is kept, without anything that is compiled.
+    pub fn is_plain(&self) -> bool {
+        self.rows.len() <= FEW && self.rows.is_static()
     }
 }
 
-/// The subject side of a row. Users and groups are atoms: an id or a name that some binding or group mentions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowSubject {
-    /// A policy, by its key within the store.
-    Policy(u32),
-    /// A user.
-    User(Atom),
-    /// A group.
-    Group(Atom),
-}
-
-/// A target's bindings, compiled: what is needed to evaluate, in order, and what is needed to explain.
+/// What is compiled of a target's bindings.
 #[derive(Debug)]
 pub struct BindingSet {
-    /// The target.
-    pub key: TargetKey,
-    /// Its kind.
-    pub kind: TargetKind,
-    /// Its id.
-    pub id: Id,
-    /// What people call it.
-    pub name: Box<str>,
-    /// How the results combine; always any for a notification rule.
-    pub mode: Mode,
-    /// The result without an enabled binding.
-    pub empty_result: bool,
-    /// What the target leans on.
-    pub lean: Lean,
     /// Whether all enabled bindings are pure membership checks.
-    pub is_static: bool,
+    pub(super) is_static: bool,
     /// The enabled bindings, in order. Some may have expired.
-    pub active: Box<[Bound]>,
-    /// All bindings, in order.
-    pub rows: Arc<[Row]>,
+    pub(super) active: Box<[Bound]>,
+    /// Where all are membership checks, and many.
+    pub(super) index: Option<Index>,
+}
+
+impl BindingSet {
+    /// Compiles the bindings of a target. `policy` gives the policy of a key.
+    pub fn new(target: &BoundTarget, mut policy: impl FnMut(u32) -> Option<Arc<Compiled>>) -> Self {
+        let is_static = target.rows.is_static();
+        if is_static && target.rows.len() > FEW {
+            return Self { is_static, active: Box::default(), index: Some(Index::new(target)) };
+        }
+        let bound = |(row, packed): (u32, &Packed)| {
+            let subject = match packed.subject() {
+                RowSubject::User(user) => BoundSubject::User(user),
+                RowSubject::Group(group) => BoundSubject::Group(group),
+                RowSubject::Policy(key) => match policy(key) {
+                    Some(policy) => BoundSubject::Policy(policy),
+                    None => BoundSubject::Missing("the policy of this binding is missing".into()),
+                },
+            };
+            let switches = packed.switches();
+            let (negate, dry_run) = (switches.negate(), switches.dry_run());
+            Bound { subject, row, negate, dry_run, expires: packed.expires() }
+        };
+        let enabled = target.rows.packed().filter(|(_, packed)| packed.switches().enabled());
+        Self { is_static, active: enabled.map(bound).collect(), index: None }
+    }
+}
+
+/// Many membership checks, found by whom they are about: a question costs what its subject's groups are, not what is
+/// bound.
+#[derive(Debug)]
+pub(super) struct Index {
+    /// Bindings that decide alone once the subject is whom they are about, and never expire: whom, and the row. Sorted.
+    deciders: Box<[(Atom, u32)]>,
+    /// The first row among these.
+    pub(super) first: Option<u32>,
+    /// The rows of all others that count, ascending.
+    pub(super) others: Box<[u32]>,
+}
+
+impl Index {
+    fn new(target: &BoundTarget) -> Self {
+        let (mut deciders, mut others) = (Vec::new(), Vec::new());
+        // What decides alone: a pass under any, a fail under all.
+        let deciding = target.mode() == Mode::Any;
+        for (row, packed) in target.rows.packed().filter(|(_, packed)| packed.counts()) {
+            match packed.subject() {
+                RowSubject::User(atom) | RowSubject::Group(atom)
+                    if !packed.expires() && packed.switches().negate() != deciding =>
+                {
+                    deciders.push((atom, row));
+                }
+                _ => others.push(row),
+            }
+        }
+        let first = deciders.first().map(|(_, row)| *row);
+        deciders.sort_unstable();
+        Self { deciders: deciders.into(), first, others: others.into() }
+    }
+
+    /// How many bindings are found by their subjects.
+    pub(super) const fn len(&self) -> usize {
+        self.deciders.len()
+    }
+
+    /// The first binding that is about somebody.
+    pub(super) fn first_about(&self, standing: &Standing) -> Option<u32> {
+        let mut first: Option<u32> = None;
+        let mut note = |row: u32| first = Some(first.map_or(row, |first| first.min(row)));
+        let user = standing.id.iter().chain(&standing.username);
+        if standing.groups.len() > self.deciders.len() {
+            for (atom, row) in &self.deciders {
+                if standing.is_in(*atom) {
+                    note(*row);
+                }
+            }
+            user.filter_map(|atom| about(&self.deciders, *atom)).for_each(&mut note);
+            return first;
+        }
+        user.filter_map(|atom| about(&self.deciders, *atom)).for_each(&mut note);
+        // Both are sorted, so what comes before one group is behind for the next.
+        let mut left = &*self.deciders;
+        for atom in &standing.groups {
+            let skip = left.partition_point(|(other, _)| other < atom);
+            left = left.get(skip..).unwrap_or_default();
+            match left.first() {
+                Some((other, row)) if other == atom => note(*row),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        first
+    }
+}
+
+/// The first row about somebody.
+fn about(deciders: &[(Atom, u32)], atom: Atom) -> Option<u32> {
+    let place = deciders.partition_point(|(other, _)| *other < atom);
+    deciders.get(place).filter(|(other, _)| *other == atom).map(|(_, row)| *row)
 }
 
 /// What a target leans on.
@@ -222,20 +220,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_and_bound_bindings_stay_small() {
-        assert!(size_of::<Row>() <= 48, "{}", size_of::<Row>());
+    fn targets_and_bound_bindings_stay_small() {
+        assert!(size_of::<BoundTarget>() <= 144, "{}", size_of::<BoundTarget>());
         assert!(size_of::<Bound>() <= 32, "{}", size_of::<Bound>());
-    }
-
-    #[test]
-    fn switches_keep_each_setting() {
-        for bits in 0..16_u8 {
-            let on = |bit: u8| bits & bit != 0;
-            let timeout = Duration::from_millis(u64::from(bits) * 90_000);
-            let flags = Switches::new(on(1), on(2), on(4), on(8), timeout);
-            assert_eq!(flags.timeout(), timeout);
-            assert_eq!((flags.enabled(), flags.negate()), (on(1), on(2)));
-            assert_eq!((flags.failure_result(), flags.dry_run()), (on(4), on(8)));
-        }
     }
 }

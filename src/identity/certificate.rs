@@ -218,7 +218,7 @@ impl Certificate {
                 format!("what the certificate's name becomes {what}"),
             ));
         }
-        let name = Some(name.into_boxed_str());
+        let name = Some(name);
         let subject = match self.subject {
             SubjectField::Username => Subject { username: name, ..Subject::default() },
             SubjectField::UserId => Subject { user_id: name, ..Subject::default() },

@@ -265,11 +265,11 @@ impl Mapping {
             }
         }
         Ok(Subject {
-            user_id,
-            username,
+            user_id: user_id.map(Into::into),
+            username: username.map(Into::into),
             // These two are often there and empty.
-            email: name(self.email.as_ref(), claims)?,
-            name: name(self.name.as_ref(), claims)?,
+            email: name(self.email.as_ref(), claims)?.map(Into::into),
+            name: name(self.name.as_ref(), claims)?.map(Into::into),
             group_ids: names(self.group_ids.as_ref(), claims)?,
             group_names: names(self.groups.as_ref(), claims)?,
             attributes: Value::Map(attributes),

@@ -32,6 +32,19 @@ impl Id {
         matches!(self.0, Repr::Uuid(_))
     }
 
+    /// The bytes of a UUID in its usual form.
+    pub const fn as_uuid(&self) -> Option<[u8; 16]> {
+        match &self.0 {
+            Repr::Uuid(bytes) => Some(*bytes),
+            Repr::Text(_) => None,
+        }
+    }
+
+    /// The id that is this UUID.
+    pub const fn from_uuid(bytes: [u8; 16]) -> Self {
+        Self(Repr::Uuid(bytes))
+    }
+
     /// The text, as long as it is none of a UUID.
     pub const fn as_text(&self) -> Option<&str> {
         match &self.0 {

@@ -25,13 +25,13 @@ pub struct Question {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subject {
     /// The id; identifies the user when it is there.
-    pub user_id: Option<Box<str>>,
+    pub user_id: Option<String>,
     /// The username; identifies the user when there is no id.
-    pub username: Option<Box<str>>,
+    pub username: Option<String>,
     /// Never identifies a user.
-    pub email: Option<Box<str>>,
+    pub email: Option<String>,
     /// Display name.
-    pub name: Option<Box<str>>,
+    pub name: Option<String>,
     /// Ids of groups that the caller vouches for.
     pub group_ids: Vec<String>,
     /// Names of groups that the caller vouches for.

@@ -87,20 +87,20 @@ impl TargetKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetRef {
     /// A target by id, or by the name that is unique within its kind (slug, identifier or name).
-    Named(TargetKind, Box<str>),
+    Named(TargetKind, String),
     /// An entitlement by its application and name.
     Entitlement {
         /// The application's slug or id.
-        application: Box<str>,
+        application: String,
         /// The entitlement's name.
-        name: Box<str>,
+        name: String,
     },
     /// A RAC endpoint, and the application that the caller means, which must be the endpoint's.
     RacEndpointOf {
         /// The endpoint's id.
-        id: Box<str>,
+        id: String,
         /// The application's slug or id.
-        application: Box<str>,
+        application: String,
     },
 }
 

@@ -6,8 +6,8 @@
 
 use super::directory::UserEntry;
 use super::snapshot::{Node, Snapshot};
-use super::{PolicyEntry, TargetEntry};
-use crate::decision::{Lean, Row, RowSubject, View as _};
+use super::PolicyEntry;
+use crate::decision::{BoundTarget, Lean, Row, RowSubject, View as _};
 use crate::model::{
     BindingSubject, Digest, Id, PolicyBinding, ResourceKind, ResourceName, TargetDetail, TargetKind,
     TargetRef, User, UserRef,
@@ -50,12 +50,12 @@ impl Snapshot {
         let text = id.to_string();
         let resource = match kind {
             ResourceKind::Target(kind) => {
-                let entry = self.target(self.target_named(kind, &text)?)?;
+                let entry = self.kept(self.target_named(kind, &text)?)?;
                 message::target(&entry.target.id.eq(id).then_some(entry)?.target)
             }
             ResourceKind::PolicyBinding => {
                 let (entry, row) = self.row(id)?;
-                return Some(self.plain_row(entry, row));
+                return Some(self.plain_row(entry, &row));
             }
             ResourceKind::Policy => {
                 let entry = self.policy_named(&text).filter(|entry| entry.policy.id == *id)?;
@@ -76,20 +76,19 @@ impl Snapshot {
     }
 
     /// A binding, and the target that it is bound to.
-    pub(super) fn row(&self, id: &Id) -> Option<(&Arc<TargetEntry>, &Row)> {
+    pub(super) fn row(&self, id: &Id) -> Option<(&Arc<BoundTarget>, Row)> {
         let targets = self.bindings.candidates(id).filter_map(|key| self.targets.get(key));
-        let mut rows =
-            targets.filter_map(|entry| Some((entry, entry.rows.iter().find(|row| row.id == *id)?)));
+        let mut rows = targets.filter_map(|entry| Some((entry, entry.rows.find(id)?)));
         rows.next()
     }
 
     /// A binding in its plain form.
-    pub(super) fn plain_row(&self, entry: &TargetEntry, row: &Row) -> Vec<u8> {
+    pub(super) fn plain_row(&self, entry: &BoundTarget, row: &Row) -> Vec<u8> {
         message::binding(&self.binding_of(entry, row)).encode_to_vec()
     }
 
     /// A binding as it was sent.
-    pub(super) fn held_row(&self, entry: &TargetEntry, row: &Row) -> Vec<u8> {
+    pub(super) fn held_row(&self, entry: &BoundTarget, row: &Row) -> Vec<u8> {
         match self.odd.get(&(ResourceKind::PolicyBinding, row.id.clone())) {
             Some(odd) => odd.to_vec(),
             None => self.plain_row(entry, row),
@@ -97,7 +96,7 @@ impl Snapshot {
     }
 
     /// The binding that a row was made from.
-    pub(super) fn binding_of(&self, entry: &TargetEntry, row: &Row) -> PolicyBinding {
+    pub(super) fn binding_of(&self, entry: &BoundTarget, row: &Row) -> PolicyBinding {
         let switches = row.switches;
         let subject = match row.subject {
             RowSubject::Policy(key) => {
@@ -116,7 +115,7 @@ impl Snapshot {
             negate: switches.negate(),
             timeout: switches.timeout(),
             failure_result: switches.failure_result(),
-            expires: row.expires(),
+            expires: row.expires,
             dry_run: switches.dry_run(),
         }
     }
@@ -127,21 +126,21 @@ impl Snapshot {
     }
 
     /// The ids of every resource of a kind, in no order.
-    pub fn ids_of(&self, kind: ResourceKind) -> Box<dyn Iterator<Item = &Id> + '_> {
+    pub fn ids_of(&self, kind: ResourceKind) -> Box<dyn Iterator<Item = Id> + '_> {
         match kind {
             ResourceKind::Target(kind) => {
                 let targets = self.targets.values().filter(move |entry| entry.target.kind() == kind);
-                Box::new(targets.map(|entry| &entry.target.id))
+                Box::new(targets.map(|entry| entry.target.id.clone()))
             }
             ResourceKind::PolicyBinding => {
-                Box::new(self.targets.values().flat_map(|entry| entry.rows.iter().map(|row| &row.id)))
+                Box::new(self.targets.values().flat_map(|entry| entry.rows.iter().map(|row| row.id)))
             }
-            ResourceKind::Policy => Box::new(self.policies.values().map(|entry| &entry.policy.id)),
-            ResourceKind::Stage => Box::new(self.stages.values().map(|stage| &stage.id)),
-            ResourceKind::User => Box::new(self.directory.users.keys()),
-            ResourceKind::Group => Box::new(self.directory.groups.values().map(|entry| &entry.group.id)),
-            ResourceKind::ReputationScore => Box::new(self.reputation.rows.keys()),
-            ResourceKind::Route => Box::new(self.routes.values().map(|entry| &entry.route.id)),
+            ResourceKind::Policy => Box::new(self.policies.values().map(|entry| entry.policy.id.clone())),
+            ResourceKind::Stage => Box::new(self.stages.values().map(|stage| stage.id.clone())),
+            ResourceKind::User => Box::new(self.directory.users.keys().cloned()),
+            ResourceKind::Group => Box::new(self.directory.groups.values().map(|entry| entry.group.id.clone())),
+            ResourceKind::ReputationScore => Box::new(self.reputation.rows.keys().cloned()),
+            ResourceKind::Route => Box::new(self.routes.values().map(|entry| entry.route.id.clone())),
         }
     }
 
@@ -161,7 +160,7 @@ impl Snapshot {
             ResourceKind::PolicyBinding => {
                 let rows =
                     self.targets.values().flat_map(|entry| entry.rows.iter().map(move |row| (entry, row)));
-                Box::new(rows.map(|(entry, row)| self.held_row(entry, row)))
+                Box::new(rows.map(|(entry, row)| self.held_row(entry, &row)))
             }
             ResourceKind::Policy => Box::new(self.policies.values().map(move |entry| {
                 held(&entry.policy.id, &|| message::policy(&entry.policy).encode_to_vec())
@@ -229,15 +228,16 @@ impl Snapshot {
 }
 
 /// How a binding names its target.
-fn target_name(entry: &TargetEntry, by_id: bool) -> TargetRef {
+fn target_name(entry: &BoundTarget, by_id: bool) -> TargetRef {
     let target = &entry.target;
     match &target.detail {
         TargetDetail::Entitlement(detail) if !by_id => {
-            TargetRef::Entitlement { application: detail.application.clone(), name: detail.name.clone() }
+            let (application, name) = (detail.application.as_ref().into(), detail.name.as_ref().into());
+            TargetRef::Entitlement { application, name }
         }
         _ => {
-            let name = target.key.clone().filter(|_| !by_id);
-            TargetRef::Named(target.kind(), name.unwrap_or_else(|| target.id.to_string().into()))
+            let name = target.key.as_deref().filter(|_| !by_id);
+            TargetRef::Named(target.kind(), name.map_or_else(|| target.id.to_string(), str::to_owned))
         }
     }
 }
@@ -247,7 +247,7 @@ fn policy_name(entry: &PolicyEntry, by_id: bool) -> Box<str> {
 }
 
 /// Whether a binding that says this names its target by the id, where it could have used a name.
-pub(super) fn is_target_by_id(reference: &TargetRef, entry: &TargetEntry) -> bool {
+pub(super) fn is_target_by_id(reference: &TargetRef, entry: &BoundTarget) -> bool {
     let TargetRef::Named(_, name) = reference else { return false };
     let target = &entry.target;
     let has_name = target.key.is_some() || matches!(target.detail, TargetDetail::Entitlement(_));
@@ -260,7 +260,7 @@ pub(super) fn is_policy_by_id(reference: &str, entry: &PolicyEntry) -> bool {
 }
 
 /// Whether bindings name a target differently than before.
-pub(super) fn is_renamed(old: &TargetEntry, new: &TargetEntry) -> bool {
+pub(super) fn is_renamed(old: &BoundTarget, new: &BoundTarget) -> bool {
     [false, true].iter().any(|by_id| target_name(old, *by_id) != target_name(new, *by_id))
 }
 
@@ -270,20 +270,20 @@ impl Snapshot {
     pub fn with_surroundings(&self, target: &TargetRef) -> Vec<(ResourceName, Vec<u8>)> {
         let Ok(key) = self.find(target) else { return Vec::new() };
         let mut keys = vec![key];
-        if let Some(entry) = self.target(key) {
+        if let Some(entry) = self.kept(key) {
             keys.extend(match entry.lean {
                 Lean::Needs(other) | Lean::Behind(other) => Some(other),
                 Lean::Nothing | Lean::Authentication(_) => None,
             });
             keys.extend(entry.placed.map(|(flow, _)| flow));
             let stages = self.referrers(Node::Target(key)).filter_map(|node| match node {
-                Node::Target(key) => self.target(key).filter(|it| it.placed.is_some()).map(|it| it.key),
+                Node::Target(key) => self.kept(key).filter(|it| it.placed.is_some()).map(|it| it.key),
                 Node::Policy(_) | Node::Stage(_) | Node::Route(_) => None,
             });
             keys.extend(stages);
         }
         let mut found = Vec::new();
-        for entry in keys.iter().filter_map(|key| self.target(*key)) {
+        for entry in keys.iter().filter_map(|key| self.kept(*key)) {
             let kind = ResourceKind::Target(entry.target.kind());
             let name = ResourceName { kind, id: entry.target.id.to_string().into() };
             if let Some(bytes) = self.resource(kind, &entry.target.id) {
@@ -291,7 +291,7 @@ impl Snapshot {
             }
             for row in entry.rows.iter() {
                 let name = ResourceName { kind: ResourceKind::PolicyBinding, id: row.id.to_string().into() };
-                found.push((name, self.held_row(entry, row)));
+                found.push((name, self.held_row(entry, &row)));
             }
         }
         found

@@ -8,7 +8,11 @@ use crate::decision::{Atom, Standing};
 use crate::model::{Group, GroupRef, Id, User};
 use arc_swap::ArcSwapOption;
 use imbl::OrdMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// So many groups of somebody are looked through for one.
+const LOOKED_THROUGH: usize = 32;
 
 /// A group with its names interned.
 #[derive(Debug)]
@@ -86,8 +90,9 @@ impl Directory {
         username: Option<&str>,
         groups: impl Iterator<Item = Name<'a>>,
     ) -> Standing {
-        let mut found: Vec<Atom> = groups.filter_map(|name| atoms.find(name)).collect();
-        let mut seen: foldhash::HashSet<Atom> = found.iter().copied().collect();
+        let mut found: SmallVec<[Atom; 8]> = groups.filter_map(|name| atoms.find(name)).collect();
+        // A few are looked through faster than looked up.
+        let mut seen: Option<foldhash::HashSet<Atom>> = None;
         let mut is_superuser = false;
         let mut next = 0;
         while let Some(atom) = found.get(next).copied() {
@@ -95,16 +100,24 @@ impl Directory {
             let Some(entry) = self.group(atom) else { continue };
             is_superuser |= entry.group.is_superuser;
             for atom in [entry.id, entry.name].into_iter().chain(entry.parents.iter().copied()) {
-                if seen.insert(atom) {
+                if found.len() > LOOKED_THROUGH && seen.is_none() {
+                    seen = Some(found.iter().copied().collect());
+                }
+                let is_new = match &mut seen {
+                    Some(seen) => seen.insert(atom),
+                    None => !found.contains(&atom),
+                };
+                if is_new {
                     found.push(atom);
                 }
             }
         }
         found.sort_unstable();
+        found.dedup();
         Standing {
             id: id.and_then(|id| atoms.find((Space::UserId, id))),
             username: username.and_then(|name| atoms.find((Space::Username, name))),
-            groups: found.into(),
+            groups: found,
             is_superuser,
         }
     }

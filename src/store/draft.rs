@@ -23,7 +23,6 @@ use account::Account;
 use bytes::Bytes;
 use named::{Name, Named};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// A resource to add or to replace.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,7 +178,7 @@ struct Gone {
     node: Node,
     name: ResourceName,
     /// For a target, the bindings that it had and that this update did not remove.
-    rows: Arc<[Row]>,
+    rows: Vec<Row>,
 }
 
 /// The next revision in the making.
@@ -373,7 +372,7 @@ impl<'a> Draft<'a> {
         let kinds = ResourceKind::ALL.into_iter().filter(|kind| replace.takes(*kind));
         kinds
             .flat_map(|kind| self.next.ids_of(kind).map(move |id| (kind, id)))
-            .filter(|name| !is_named(*name))
+            .filter(|(kind, id)| !is_named((*kind, id)))
             .map(|(kind, id)| ResourceName { kind, id: id.to_string().into() })
             .collect()
     }
@@ -403,7 +402,7 @@ impl<'a> Draft<'a> {
                     self.next
                         .targets
                         .get(key)
-                        .is_some_and(|entry| entry.rows.iter().any(|other| other.id == row.id))
+                        .is_some_and(|entry| entry.rows.has(&row.id))
                 })
             };
             if let Some(first) = rows.iter().find(homeless) {

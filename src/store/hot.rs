@@ -3,8 +3,8 @@
 //! Each entry is stamped with what it was compiled from, so that a change to one target or policy makes just what
 //! depends on it cold. Must not know: how to compile.
 
-use super::{PolicyEntry, TargetEntry};
-use crate::decision::{BindingSet, TargetKey};
+use super::PolicyEntry;
+use crate::decision::{BindingSet, BoundTarget, TargetKey};
 use crate::telemetry::stripes::Count;
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct HotStats {
 pub(super) struct HotEntry {
     pub(super) set: Arc<BindingSet>,
     /// The target as it was; the same pointer means the same bindings.
-    pub(super) target: Arc<TargetEntry>,
+    pub(super) target: Arc<BoundTarget>,
     /// The policies as they were.
     pub(super) policies: Box<[Arc<PolicyEntry>]>,
     /// A revision for which this was found to be valid, so that the next question spares the look.
@@ -36,7 +36,7 @@ pub(super) struct HotEntry {
 impl HotEntry {
     pub(super) const fn new(
         set: Arc<BindingSet>,
-        target: Arc<TargetEntry>,
+        target: Arc<BoundTarget>,
         policies: Box<[Arc<PolicyEntry>]>,
         serial: u64,
     ) -> Self {
@@ -60,24 +60,24 @@ impl Hot {
         key: TargetKey,
         serial: u64,
         still_valid: impl FnOnce(&HotEntry) -> bool,
-        compile: impl FnOnce() -> Option<HotEntry>,
-    ) -> Option<Arc<BindingSet>> {
+        compile: impl FnOnce() -> HotEntry,
+    ) -> Arc<BindingSet> {
         if let Some(entry) = self.entries.get(&key).map(|entry| Arc::clone(entry.value())) {
             if entry.checked.load(Ordering::Relaxed) == serial {
                 self.hits.raise();
-                return Some(Arc::clone(&entry.set));
+                return Arc::clone(&entry.set);
             }
             if still_valid(&entry) {
                 entry.checked.store(serial, Ordering::Relaxed);
                 self.hits.raise();
-                return Some(Arc::clone(&entry.set));
+                return Arc::clone(&entry.set);
             }
         }
-        let entry = compile()?;
+        let entry = compile();
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let set = Arc::clone(&entry.set);
         self.entries.insert(key, Arc::new(entry));
-        Some(set)
+        set
     }
 
     /// Drops what was compiled for these targets, to free its memory; validity does not depend on it.

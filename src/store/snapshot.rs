@@ -9,13 +9,13 @@ use super::hot::{Hot, HotEntry, HotStats};
 use super::index::{NameIndex, Slots};
 use super::reputation::ReputationTable;
 use super::routes::RouteTable;
-use super::{GroupAuthority, Map, PolicyEntry, Settings, TargetEntry};
+use super::{GroupAuthority, Map, PolicyEntry, Settings};
 use crate::decision::flow::{FlowLayout, FlowView, PlacedStage};
 use crate::decision::{
-    Atom, BindingSet, Bound, BoundSubject, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
+    BindingSet, BoundTarget, Held, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    Digest, Group, GroupRef, Id, Mode, Policy, ReputationScore, ResourceKind, Stage, Subject, Target,
+    Digest, Group, GroupRef, Id, Policy, ReputationScore, ResourceKind, Stage, Subject,
     TargetDetail, TargetKind, TargetRef, User, Value, Version,
 };
 use crate::policy::{Compiled, Places, World};
@@ -63,7 +63,7 @@ pub struct Snapshot {
     /// Resources that were sent in another form than the plain one, as they were sent.
     pub(super) odd: Map<(ResourceKind, Id), Arc<[u8]>>,
     pub(super) settings: Settings,
-    pub(super) targets: Slots<Arc<TargetEntry>>,
+    pub(super) targets: Slots<Arc<BoundTarget>>,
     /// By kind, in the order of [`TargetKind::ALL`].
     pub(super) target_names: [NameIndex; TargetKind::ALL.len()],
     /// By application and name.
@@ -161,14 +161,14 @@ impl Snapshot {
         self.hot.drop_all(keys.iter().copied());
     }
 
-    pub(super) fn target(&self, key: TargetKey) -> Option<&Arc<TargetEntry>> {
+    pub(super) fn kept(&self, key: TargetKey) -> Option<&Arc<BoundTarget>> {
         self.targets.get(key.0)
     }
 
     /// The target with this id or unique name.
     pub(super) fn target_named(&self, kind: TargetKind, name: &str) -> Option<TargetKey> {
         let has_name = |key: &TargetKey| {
-            let target = self.target(*key).map(|entry| &entry.target);
+            let target = self.kept(*key).map(|entry| &entry.target);
             target.is_some_and(|target| target.key.as_deref() == Some(name) || target.id.is(name))
         };
         self.target_names.get(kind as usize)?.candidates(name).map(TargetKey).find(has_name)
@@ -230,9 +230,9 @@ impl Snapshot {
     }
 
     /// Resolves the subject of a question against the directory.
-    pub fn member<'a>(&self, subject: &'a Subject) -> Member<'a> {
+    pub fn member<'a>(&'a self, subject: &'a Subject) -> Member<'a> {
         if subject.anonymous {
-            let standing = Arc::default();
+            let standing = Held::Own(Standing::default());
             return Member { claimed: subject, user: None, standing, anonymous: true, is_superuser: false };
         }
         let Some(entry) = self.user(subject) else {
@@ -242,29 +242,28 @@ impl Snapshot {
             let username = username.filter(|name| !self.directory.usernames.contains_key(*name));
             let standing = self.claimed_standing(subject, subject.user_id.as_deref(), username);
             let is_superuser = subject.is_superuser || standing.is_superuser;
-            let standing = Arc::new(standing);
+            let standing = Held::Own(standing);
             return Member { claimed: subject, user: None, standing, anonymous: false, is_superuser };
         };
         let known = self.directory.standing(&self.atoms, entry);
         let (standing, vouched) = match self.settings.group_authority {
-            GroupAuthority::Directory => (known, false),
+            GroupAuthority::Directory => (Held::Kept(known), false),
             authority => {
                 let mut claimed = self.claimed_standing(subject, None, None);
                 (claimed.id, claimed.username) = (known.id, known.username);
                 if authority == GroupAuthority::Union {
                     claimed.is_superuser |= known.is_superuser;
-                    let mut all: Vec<Atom> = claimed.groups.iter().chain(&known.groups).copied().collect();
-                    all.sort_unstable();
-                    all.dedup();
-                    claimed.groups = all.into();
+                    claimed.groups.extend_from_slice(&known.groups);
+                    claimed.groups.sort_unstable();
+                    claimed.groups.dedup();
                 }
-                (Arc::new(claimed), subject.is_superuser)
+                (Held::Own(claimed), subject.is_superuser)
             }
         };
         let is_superuser = standing.is_superuser || vouched;
         Member {
             claimed: subject,
-            user: Some(Arc::clone(&entry.user)),
+            user: Some(&entry.user),
             standing,
             anonymous: false,
             is_superuser,
@@ -328,46 +327,13 @@ impl Snapshot {
         entry.map_or_else(|| group.to_string(), |entry| entry.group.name.to_string())
     }
 
-    fn compile(&self, entry: &Arc<TargetEntry>) -> HotEntry {
+    fn compile(&self, entry: &Arc<BoundTarget>) -> HotEntry {
         let mut policies: Vec<Arc<PolicyEntry>> = Vec::new();
-        let mut bound = |(index, row): (usize, &crate::decision::Row)| {
-            let subject = match row.subject {
-                RowSubject::User(user) => BoundSubject::User(user),
-                RowSubject::Group(group) => BoundSubject::Group(group),
-                RowSubject::Policy(key) => match self.policies.get(key) {
-                    Some(policy) => {
-                        policies.push(Arc::clone(policy));
-                        BoundSubject::Policy(Arc::clone(&policy.compiled))
-                    }
-                    None => BoundSubject::Missing("the policy of this binding is missing".into()),
-                },
-            };
-            let switches = row.switches;
-            let row_index = u32::try_from(index).unwrap_or(u32::MAX);
-            Bound {
-                subject,
-                row: row_index,
-                negate: switches.negate(),
-                dry_run: switches.dry_run(),
-                expires: row.expires().is_some(),
-            }
-        };
-        let active: Box<[Bound]> =
-            entry.rows.iter().enumerate().filter(|(_, row)| row.switches.enabled()).map(&mut bound).collect();
-        let target = &entry.target;
-        let kind = target.kind();
-        let set = BindingSet {
-            key: entry.key,
-            kind,
-            id: target.id.clone(),
-            name: target.display_name().into(),
-            mode: if kind == TargetKind::NotificationRule { Mode::Any } else { target.mode },
-            empty_result: target.empty_result.unwrap_or(self.settings.default_empty_result),
-            lean: entry.lean,
-            is_static: active.iter().all(|bound| bound.subject.is_static()),
-            active,
-            rows: Arc::clone(&entry.rows),
-        };
+        let set = BindingSet::new(entry, |key| {
+            let policy = self.policies.get(key)?;
+            policies.push(Arc::clone(policy));
+            Some(Arc::clone(&policy.compiled))
+        });
         HotEntry::new(Arc::new(set), Arc::clone(entry), policies.into(), self.serial)
     }
 
@@ -375,13 +341,13 @@ impl Snapshot {
         let same_policy = |old: &Arc<PolicyEntry>| {
             self.policies.get(old.key).is_some_and(|policy| Arc::ptr_eq(policy, old))
         };
-        self.target(key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
+        self.kept(key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
             && hot.policies.iter().all(same_policy)
     }
 
     /// The name of an entitlement's or endpoint's application, or of whatever else a target is found by.
     pub(super) fn describe(&self, key: TargetKey) -> String {
-        match self.target(key) {
+        match self.kept(key) {
             Some(entry) => format!("{} `{}`", entry.target.kind().noun(), entry.target.display_name()),
             None => "a target".to_owned(),
         }
@@ -417,17 +383,17 @@ impl View for Snapshot {
             TargetRef::Named(kind, name) => self.target_named(*kind, name),
             TargetRef::Entitlement { application, name } => self
                 .target_named(TargetKind::Application, application)
-                .and_then(|application| self.entitlements.get(&(application, name.clone())).copied()),
+                .and_then(|application| self.entitlements.get(&(application, name.as_str().into())).copied()),
             TargetRef::RacEndpointOf { id, application } => {
                 let endpoint = self.target_named(TargetKind::RacEndpoint, id);
                 let application_key = self.target_named(TargetKind::Application, application);
-                let lean = endpoint.and_then(|key| self.target(key)).map(|entry| entry.lean);
+                let lean = endpoint.and_then(|key| self.kept(key)).map(|entry| entry.lean);
                 let belongs =
                     application_key.is_some_and(|application| lean == Some(Lean::Needs(application)));
                 if endpoint.is_some() && !belongs {
                     return Err(Unresolved::OtherApplication {
-                        endpoint: id.clone(),
-                        application: application.clone(),
+                        endpoint: id.as_str().into(),
+                        application: application.as_str().into(),
                     });
                 }
                 endpoint
@@ -436,21 +402,26 @@ impl View for Snapshot {
         found.ok_or_else(|| Unresolved::NotFound(target.clone()))
     }
 
-    fn binding_set(&self, key: TargetKey) -> Option<Arc<BindingSet>> {
-        self.hot.get(
-            key,
-            self.serial,
-            |hot| self.is_valid(hot, key),
-            || self.target(key).map(|entry| self.compile(entry)),
-        )
+    fn target(&self, key: TargetKey) -> Option<&BoundTarget> {
+        self.targets.get(key.0).map(|target| &**target)
+    }
+
+    fn binding_set(&self, target: &BoundTarget) -> Arc<BindingSet> {
+        let key = target.key;
+        let kept = self.targets.get(key.0).filter(|kept| std::ptr::eq(&***kept, target) && !target.is_plain());
+        let hot = kept.map(|kept| {
+            self.hot.get(key, self.serial, |hot| self.is_valid(hot, key), || self.compile(kept))
+        });
+        // What is plain is compiled only for its explanation, and not kept.
+        hot.unwrap_or_else(|| Arc::new(BindingSet::new(target, |_| None)))
+    }
+
+    fn default_empty_result(&self) -> bool {
+        self.settings.default_empty_result
     }
 
     fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)> {
         self.groups(member)
-    }
-
-    fn target_data(&self, key: TargetKey) -> Option<&Target> {
-        self.target(key).map(|entry| &entry.target)
     }
 
     fn subject_text(&self, subject: RowSubject) -> String {
@@ -470,10 +441,10 @@ impl View for Snapshot {
 
 impl FlowView for Snapshot {
     fn flow(&self, key: TargetKey) -> Option<FlowLayout> {
-        let TargetDetail::Flow(flow) = &self.target(key)?.target.detail else { return None };
+        let TargetDetail::Flow(flow) = &self.kept(key)?.target.detail else { return None };
         let place = |node: Node| {
             let Node::Target(key) = node else { return None };
-            let entry = self.target(key)?;
+            let entry = self.kept(key)?;
             let TargetDetail::FlowStageBinding(detail) = &entry.target.detail else { return None };
             let placed = PlacedStage {
                 key,
@@ -489,6 +460,6 @@ impl FlowView for Snapshot {
         let mut stages: Vec<PlacedStage> = self.referrers(Node::Target(key)).filter_map(place).collect();
         stages.sort_by(|a, b| (a.order, &a.binding).cmp(&(b.order, &b.binding)));
         let (authentication, denied_action) = (flow.authentication, flow.denied_action);
-        Some(FlowLayout { id: self.target(key)?.target.id.clone(), authentication, denied_action, stages })
+        Some(FlowLayout { id: self.kept(key)?.target.id.clone(), authentication, denied_action, stages })
     }
 }

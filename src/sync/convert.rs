@@ -193,7 +193,7 @@ fn target_ref(fields: &mut Fields, message: v1::TargetRef) -> Checked<TargetRef>
             if !endpoint.application.is_empty() {
                 let application = fields.name("target.rac_endpoint.application", &endpoint.application)?;
                 let id = fields.name("target.rac_endpoint.id", &endpoint.id)?;
-                return Some(TargetRef::RacEndpointOf { id, application });
+                return Some(TargetRef::RacEndpointOf { id: id.into(), application: application.into() });
             }
             (TargetKind::RacEndpoint, endpoint.id, "target.rac_endpoint.id")
         }
@@ -201,12 +201,12 @@ fn target_ref(fields: &mut Fields, message: v1::TargetRef) -> Checked<TargetRef>
             if entitlement.id.is_empty() {
                 let application = fields.name("target.entitlement.application", &entitlement.application);
                 let name = fields.name("target.entitlement.name", &entitlement.name);
-                return Some(TargetRef::Entitlement { application: application?, name: name? });
+                return Some(TargetRef::Entitlement { application: application?.into(), name: name?.into() });
             }
             (TargetKind::Entitlement, entitlement.id, "target.entitlement.id")
         }
     };
-    Some(TargetRef::Named(kind, fields.name(field, &name)?))
+    Some(TargetRef::Named(kind, fields.name(field, &name)?.into()))
 }
 
 /// The target that a message names, if it names one.

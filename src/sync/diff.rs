@@ -61,10 +61,10 @@ pub struct Field {
 pub fn between(old: &Snapshot, new: &Snapshot) -> Diff {
     let mut entries = Vec::new();
     for kind in old.digest().differing(new.digest()) {
-        let ids: BTreeSet<&Id> = old.ids_of(kind).chain(new.ids_of(kind)).collect();
+        let ids: BTreeSet<Id> = old.ids_of(kind).chain(new.ids_of(kind)).collect();
         entries.extend(ids.into_iter().filter_map(|id| {
             let name = ResourceName { kind, id: id.to_string().into() };
-            let entry = Entry { name, old: old.plain(kind, id), new: new.plain(kind, id) };
+            let entry = Entry { name, old: old.plain(kind, &id), new: new.plain(kind, &id) };
             (entry.old != entry.new).then_some(entry)
         }));
     }

@@ -199,7 +199,7 @@ impl Asked {
         if kind == TargetKind::RacEndpoint {
             let field = "resource.properties.application";
             if let Some(application) = text(properties, "application", field)? {
-                return Ok(TargetRef::RacEndpointOf { id: id.clone(), application });
+                return Ok(TargetRef::RacEndpointOf { id: id.to_string(), application: application.into() });
             }
         }
         Ok(TargetRef::of(kind, id))

@@ -370,7 +370,7 @@ fn look(
                     std::mem::replace(&mut reply.response, left)
                 }
             };
-            Look::Decided(decided(response, &desk.settings, &desk.ids), Some(reply))
+            Look::Decided(decided(response, &desk.settings, &desk.ids), Some(Box::new(reply)))
         }
         Attempt::Pending(pending) => Look::Pending(pending),
     })

@@ -71,10 +71,10 @@ fn read(map: &BTreeMap<Box<str>, Value>) -> Result<Subject, Failure> {
     let user_id = id("pk")?;
     let user_id = if user_id.is_some() { user_id } else { id("user_id")? };
     Ok(Subject {
-        user_id,
-        username: text("username")?,
-        email: text("email")?,
-        name: text("name")?,
+        user_id: user_id.map(Into::into),
+        username: text("username")?.map(Into::into),
+        email: text("email")?.map(Into::into),
+        name: text("name")?.map(Into::into),
         group_ids: names("group_ids")?,
         group_names: names("group_names")?,
         attributes: match map.get("attributes") {

@@ -4,7 +4,7 @@
 //! Must not know: what is made of a result.
 
 use super::{FlowView, Journey, PlacedStage, PlanEntry};
-use crate::decision::BindingSet;
+use crate::decision::BoundTarget;
 use crate::decision::engine::{Run, SetResult};
 use crate::model::{Context, Explain, Id, Value};
 use std::borrow::Cow;
@@ -52,15 +52,15 @@ impl<'a, V: FlowView> Road<'a, V> {
     }
 
     /// Evaluates one binding set; `planned`: policies see the plan, as they do but for those of the flow itself.
-    pub(super) fn evaluate(&self, set: &BindingSet, planned: bool) -> SetResult {
+    pub(super) fn evaluate(&self, target: &BoundTarget, planned: bool) -> SetResult {
         let journey = self.journey;
         let report = journey.explain == Explain::Full;
         let run = |context: &Context| {
             let (view, member) = (journey.view, journey.travellers.subject());
             let (answered, ticks) = (journey.answered, journey.ticks.filter(|_| report));
-            Run { view, context, member, answered, full: true, report, ticks }.evaluate(set)
+            Run { view, context, member, answered, full: true, report, ticks }.evaluate(target)
         };
-        if set.is_static || !planned {
+        if !planned || target.rows.is_static() {
             return run(&self.context);
         }
         let mut context = Context::clone(&self.context);

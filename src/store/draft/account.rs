@@ -4,14 +4,13 @@
 
 use super::bindings::{RowChange, Sorted};
 use super::{Draft, Replace, Upsert};
-use crate::decision::{Row, TargetKey};
+use crate::decision::{BoundTarget, Row, TargetKey};
 use crate::model::{Id, ResourceKind, ResourceName, Sum};
 use crate::proto::resource::hash;
-use crate::store::TargetEntry;
+
 use crate::store::snapshot::{Node, Snapshot};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// What a change came down to: the resources that are held differently now, as they were sent, and those that are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -173,23 +172,23 @@ impl Draft<'_> {
         const KIND: ResourceKind = ResourceKind::PolicyBinding;
         // First what went, since one that moved to another target is among both.
         for (key, group) in changes.groups() {
-            let Some(entry) = self.base.target(key) else { continue };
+            let Some(entry) = self.base.kept(key) else { continue };
             let removed = group.iter().filter(|(_, change)| matches!(change, RowChange::Removed(_)));
             for row in rows_of(entry, removed.map(|(_, change)| change.id())).into_iter().flatten() {
-                let old = self.base.held_row(entry, row);
+                let old = self.base.held_row(entry, &row);
                 self.enter(KIND, &row.id, Some(&old), None);
                 self.next.odd.remove(&(KIND, row.id.clone()));
             }
         }
         let counted = self.account.counted.iter().any(|(kind, _)| *kind == KIND);
         for (key, group) in changes.groups() {
-            let Some(entry) = self.next.target(key).cloned() else { continue };
-            let base = self.base.target(key);
+            let Some(entry) = self.next.kept(key).cloned() else { continue };
+            let base = self.base.kept(key);
             let puts = || group.iter().filter_map(|(_, change)| change.row());
             let before = base.map(|base| rows_of(base, puts().map(|row| &row.id))).unwrap_or_default();
             for (row, before) in puts().zip(before.into_iter().chain(std::iter::repeat(None))) {
                 let is_odd = self.is_odd(&row.id);
-                if !is_odd && before == Some(row) && !self.is_called_differently(key) {
+                if !is_odd && before.as_ref() == Some(row) && !self.is_called_differently(key) {
                     continue;
                 }
                 if !is_odd && before.is_none() && counted && !self.account.recorded {
@@ -197,7 +196,7 @@ impl Draft<'_> {
                     self.account.differs = true;
                     continue;
                 }
-                let old = base.zip(before).map(|(base, old)| self.base.held_row(base, old));
+                let old = base.zip(before).map(|(base, old)| self.base.held_row(base, &old));
                 let plain = self.next.plain_row(&entry, row);
                 let new = self.keep(KIND, &row.id, plain);
                 self.enter(KIND, &row.id, old.as_deref(), Some(&new));
@@ -212,11 +211,11 @@ impl Draft<'_> {
             .gone
             .iter()
             .filter_map(|gone| {
-                if let Node::Target(key) = gone.node { Some((key, Arc::clone(&gone.rows))) } else { None }
+                if let Node::Target(key) = gone.node { Some((key, gone.rows.clone())) } else { None }
             })
             .collect();
         for (key, rows) in homeless {
-            let Some(entry) = self.base.target(key) else { continue };
+            let Some(entry) = self.base.kept(key) else { continue };
             for row in rows.iter() {
                 let old = self.base.held_row(entry, row);
                 self.enter(KIND, &row.id, Some(&old), None);
@@ -241,11 +240,11 @@ impl Draft<'_> {
 }
 
 /// The rows of a target that have these ids, in their order.
-fn rows_of<'a>(entry: &'a TargetEntry, ids: impl Iterator<Item = &'a Id> + Clone) -> Vec<Option<&'a Row>> {
+fn rows_of<'a>(entry: &BoundTarget, ids: impl Iterator<Item = &'a Id> + Clone) -> Vec<Option<Row>> {
     // Many of many are looked up, a few are looked for.
     if entry.rows.len() * ids.clone().count() < 1_024 {
-        return ids.map(|id| entry.rows.iter().find(|row| row.id == *id)).collect();
+        return ids.map(|id| entry.rows.find(id)).collect();
     }
-    let rows: HashMap<&Id, &Row> = entry.rows.iter().map(|row| (&row.id, row)).collect();
-    ids.map(|id| rows.get(id).copied()).collect()
+    let rows: HashMap<Id, Row> = entry.rows.iter().map(|row| (row.id.clone(), row)).collect();
+    ids.map(|id| rows.get(id).cloned()).collect()
 }

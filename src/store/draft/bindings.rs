@@ -3,9 +3,8 @@
 //! Must not know: how a target is compiled.
 
 use super::Draft;
-use crate::decision::{Row, RowSubject, Switches, TargetKey, Unresolved, View};
+use crate::decision::{BoundTarget, Row, RowSubject, Rows, Switches, TargetKey, Unresolved, View};
 use crate::model::{BindingSubject, Id, PolicyBinding, ResourceKind, ResourceName, TargetRef};
-use crate::store::TargetEntry;
 use crate::store::atoms::{group_name, user_name};
 use crate::store::content::{is_policy_by_id, is_target_by_id};
 use crate::store::index::NameIndex;
@@ -19,7 +18,7 @@ pub(super) struct RowChanges {
     /// Each binding at most once for a target.
     log: Vec<(TargetKey, RowChange)>,
     /// What has to be added to the index of bindings, which is far faster in order.
-    index: Vec<(u64, u32)>,
+    index: Vec<(u32, u32)>,
     /// What the last binding was bound to.
     last: Option<(TargetRef, TargetKey)>,
     /// The bindings of targets with many, so that finding one of them does not go through all each time.
@@ -84,11 +83,11 @@ impl RowChanges {
         Sorted(log)
     }
 
-    fn has(&mut self, target: &TargetEntry, id: &Id) -> bool {
+    fn has(&mut self, target: &BoundTarget, id: &Id) -> bool {
         if target.rows.len() < MANY {
-            return target.rows.iter().any(|row| row.id == *id);
+            return target.rows.has(id);
         }
-        let collect = || target.rows.iter().map(|row| row.id.clone()).collect();
+        let collect = || target.rows.iter().map(|row| row.id).collect();
         self.ids.entry(target.key).or_insert_with(collect).contains(id)
     }
 }
@@ -163,9 +162,10 @@ impl Draft<'_> {
         if rows.last.as_ref().is_none_or(|(_, key)| *key != target) {
             rows.last = Some((binding.target.clone(), target));
         }
-        let Some(entry) = self.next.target(target) else { return };
+        let Some(entry) = self.next.kept(target) else { return };
         let switches = switches.referring(is_target_by_id(&binding.target, entry), policy_by_id);
-        let row = Row::new(binding.id, subject, binding.order, switches, binding.expires);
+        let row =
+            Row { id: binding.id, subject, order: binding.order, switches, expires: binding.expires };
         if let Some(sent) = sent.filter(|sent| self.next.plain_row(entry, &row) != **sent) {
             self.account.is_odd(&row.id, sent);
         }
@@ -213,12 +213,12 @@ impl Draft<'_> {
             if !seen.insert(key) {
                 continue;
             }
-            let Some(entry) = base.target(key) else { continue };
+            let Some(entry) = base.kept(key) else { continue };
             for row in entry.rows.iter() {
                 let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
                 if (by_policy || self.renamed.contains(&key)) && !changed.contains(&row.id) {
                     self.account.keep_as_sent(base, &row.id);
-                    self.upsert_binding(rows, None, base.binding_of(entry, row), None);
+                    self.upsert_binding(rows, None, base.binding_of(entry, &row), None);
                 }
             }
         }
@@ -235,7 +235,7 @@ impl Draft<'_> {
                 changed.push(Some(next));
             }
             // Where it is gone, the target is removed together with these bindings.
-            let Some(old) = self.next.target(key).map(|entry| Arc::clone(&entry.rows)) else { continue };
+            let Some(old) = self.next.kept(key).map(|entry| entry.rows.clone()) else { continue };
             let mut rows = Vec::with_capacity(old.len() + changed.len());
             let (mut upserted, mut removed) = (0, false);
             // In the order of ids, since emptied places keep no id, positions are found first.
@@ -243,10 +243,10 @@ impl Draft<'_> {
             for row in old.iter() {
                 let place = ids.binary_search(&row.id).ok().and_then(|place| changed.get_mut(place));
                 match place.and_then(Option::take) {
-                    None => rows.push(row.clone()),
+                    None => rows.push(row),
                     Some(RowChange::Put(new)) => {
                         self.forget(row.subject);
-                        upserted += usize::from(new != *row);
+                        upserted += usize::from(new != row);
                         rows.push(new);
                     }
                     Some(RowChange::Removed(_)) => {
@@ -266,29 +266,29 @@ impl Draft<'_> {
             }
             self.upserted += upserted;
             rows.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
-            self.refer_to_policies(key, &old, &rows);
+            self.refer_to_policies(key, old.iter(), rows.iter().cloned());
             if let Some(entry) = self.next.targets.get_mut(key.0) {
-                Arc::make_mut(entry).rows = rows.into();
+                Arc::make_mut(entry).rows = Rows::new(rows);
             }
             self.touched.insert(key);
         }
     }
 
     /// Forgets what the rows of a target that is removed mention.
-    pub(super) fn forget_rows(&mut self, key: TargetKey, rows: &[Row]) {
-        for row in rows {
-            self.forget(row.subject);
-        }
-        self.refer_to_policies(key, rows, &[]);
+    pub(super) fn forget_rows(&mut self, key: TargetKey, rows: &Rows) {
+        rows.iter().for_each(|row| self.forget(row.subject));
+        self.refer_to_policies(key, rows.iter(), std::iter::empty());
     }
 
-    fn refer_to_policies(&mut self, key: TargetKey, old: &[Row], new: &[Row]) {
-        let policies = |rows: &[Row]| -> HashSet<u32> {
-            let policy =
-                |row: &Row| if let RowSubject::Policy(policy) = row.subject { Some(policy) } else { None };
-            rows.iter().filter_map(policy).collect()
-        };
-        let (old, new) = (policies(old), policies(new));
+    fn refer_to_policies(
+        &mut self,
+        key: TargetKey,
+        old: impl Iterator<Item = Row>,
+        new: impl Iterator<Item = Row>,
+    ) {
+        let policy = |row: Row| if let RowSubject::Policy(policy) = row.subject { Some(policy) } else { None };
+        let old: HashSet<u32> = old.filter_map(policy).collect();
+        let new: HashSet<u32> = new.filter_map(policy).collect();
         for gone in old.difference(&new) {
             self.next.references.remove(&(Node::Policy(*gone), Node::Target(key)));
         }

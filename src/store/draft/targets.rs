@@ -3,12 +3,12 @@
 //! Must not know: bindings, except that a target cannot go while some are bound to it.
 
 use super::{Draft, Gone};
-use crate::decision::{Lean, Row, TargetKey};
+use crate::decision::{BoundTarget, Lean, Row, Rows, TargetKey};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
 use crate::store::content::is_renamed;
 use crate::store::snapshot::Node;
-use crate::store::{PolicyEntry, TargetEntry};
+use crate::store::PolicyEntry;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Draft<'_> {
         for (index, target) in targets {
             let old = self.next.target_named(target.kind(), &target.id.to_string());
             let old =
-                old.and_then(|key| self.next.target(key)).filter(|old| old.target.id == target.id).cloned();
+                old.and_then(|key| self.next.kept(key)).filter(|old| old.target.id == target.id).cloned();
             if let Some(old) = &old {
                 self.drop_target_names(old);
             }
@@ -60,13 +60,13 @@ impl Draft<'_> {
             // Its name must be known before references are resolved and other names are claimed.
             if old.as_ref().is_none_or(|old| old.target != *target) {
                 let (lean, placed, rows) = match &old {
-                    Some(old) => (old.lean, old.placed, Arc::clone(&old.rows)),
-                    None => (Lean::Nothing, None, Arc::from([])),
+                    Some(old) => (old.lean, old.placed, old.rows.clone()),
+                    None => (Lean::Nothing, None, Rows::default()),
                 };
                 let target = *target;
-                self.next.targets.set(key.0, Arc::new(TargetEntry { key, target, lean, placed, rows }));
+                self.next.targets.set(key.0, Arc::new(BoundTarget { key, target, lean, placed, rows }));
             }
-            let new = self.next.target(key);
+            let new = self.next.kept(key);
             if old.as_ref().zip(new).is_some_and(|(old, new)| is_renamed(old, new)) {
                 self.renamed.insert(key);
             }
@@ -84,7 +84,7 @@ impl Draft<'_> {
         anew.sort_unstable();
         anew.dedup();
         for key in anew {
-            let Some(entry) = self.next.target(key).cloned() else { continue };
+            let Some(entry) = self.next.kept(key).cloned() else { continue };
             if let (TargetDetail::Entitlement(detail), Lean::Needs(application)) =
                 (&entry.target.detail, entry.lean)
             {
@@ -99,8 +99,8 @@ impl Draft<'_> {
     }
 
     /// Resolves what a target refers to, once all targets of the update are known by name.
-    fn place_target(&mut self, index: Option<usize>, key: TargetKey, old: Option<Arc<TargetEntry>>) {
-        let Some(entry) = self.next.target(key).cloned() else { return };
+    fn place_target(&mut self, index: Option<usize>, key: TargetKey, old: Option<Arc<BoundTarget>>) {
+        let Some(entry) = self.next.kept(key).cloned() else { return };
         let Ok((lean, placed)) = self.resolve(index, &entry.target) else { return };
         if let (TargetDetail::Entitlement(entitlement), Lean::Needs(application)) =
             (&entry.target.detail, lean)
@@ -120,7 +120,7 @@ impl Draft<'_> {
             }
             self.drop_references(&old);
         }
-        self.next.targets.set(key.0, Arc::new(TargetEntry { lean, placed, ..(*entry).clone() }));
+        self.next.targets.set(key.0, Arc::new(BoundTarget { lean, placed, ..(*entry).clone() }));
         for node in nodes(lean, placed) {
             self.next.references.insert((node, Node::Target(key)));
         }
@@ -170,7 +170,7 @@ impl Draft<'_> {
         })
     }
 
-    fn drop_target_names(&mut self, entry: &TargetEntry) {
+    fn drop_target_names(&mut self, entry: &BoundTarget) {
         if let Some(names) = self.next.target_names.get_mut(entry.target.kind() as usize) {
             texts_of(&entry.target).iter().for_each(|text| names.remove(text.as_str(), entry.key.0));
         }
@@ -181,7 +181,7 @@ impl Draft<'_> {
         }
     }
 
-    fn drop_references(&mut self, entry: &TargetEntry) {
+    fn drop_references(&mut self, entry: &BoundTarget) {
         for node in nodes(entry.lean, entry.placed) {
             self.next.references.remove(&(node, Node::Target(entry.key)));
         }
@@ -189,7 +189,7 @@ impl Draft<'_> {
 
     pub(super) fn remove_target(&mut self, kind: TargetKind, name: &ResourceName) -> bool {
         let key = self.next.target_named(kind, &name.id);
-        let entry = key.and_then(|key| self.next.target(key)).filter(|entry| entry.target.id.is(&name.id));
+        let entry = key.and_then(|key| self.next.kept(key)).filter(|entry| entry.target.id.is(&name.id));
         let Some(entry) = entry.cloned() else { return false };
         self.drop_target_names(&entry);
         self.drop_references(&entry);
@@ -201,10 +201,9 @@ impl Draft<'_> {
             .rows
             .iter()
             .filter(|row| self.next.bindings.candidates(&row.id).any(|at| at == key))
-            .cloned()
             .collect();
         left.iter().for_each(|row| self.next.bindings.remove(&row.id, key));
-        self.gone.push(Gone { node: Node::Target(entry.key), name: name.clone(), rows: left.into() });
+        self.gone.push(Gone { node: Node::Target(entry.key), name: name.clone(), rows: left });
         self.touched.insert(entry.key);
         true
     }
@@ -263,7 +262,7 @@ impl Draft<'_> {
         let Some(entry) = entry.cloned() else { return false };
         self.drop_policy_names(&entry);
         self.next.policies.remove(entry.key);
-        self.gone.push(Gone { node: Node::Policy(entry.key), name: name.clone(), rows: Arc::from([]) });
+        self.gone.push(Gone { node: Node::Policy(entry.key), name: name.clone(), rows: Vec::new() });
         true
     }
 
@@ -309,7 +308,7 @@ impl Draft<'_> {
         let Some((key, stage)) = found.map(|(key, stage)| (key, Arc::clone(stage))) else { return false };
         self.drop_stage_names(key, &stage);
         self.next.stages.remove(key);
-        self.gone.push(Gone { node: Node::Stage(key), name: name.clone(), rows: Arc::from([]) });
+        self.gone.push(Gone { node: Node::Stage(key), name: name.clone(), rows: Vec::new() });
         true
     }
 }
