@@ -151,15 +151,15 @@ impl<V: View> Run<'_, V> {
         }
         let set = self.view.binding_set(target);
         match &set.index {
-            Some(index) if !self.report && !self.member.anonymous => {
+            // An explanation names each of them.
+            Some(_) if self.report => self.evaluate_set(target, &BindingSet::one_by_one(target, |_| None)),
+            Some(index) if !self.member.anonymous => {
                 let others = index.others.iter();
                 let others = others.filter_map(|row| Some((*row, target.rows.packed_at(*row)?)));
                 self.evaluate_static(target, others, Some(index))
             }
-            None if !self.report && set.is_static => {
-                self.evaluate_static(target, target.rows.packed(), None)
-            }
-            _ => self.evaluate_set(target, &set),
+            Some(_) => self.evaluate_static(target, target.rows.packed(), None),
+            None => self.evaluate_set(target, &set),
         }
     }
 

@@ -48,7 +48,7 @@ impl BoundTarget {
 pub struct BindingSet {
     /// Whether all enabled bindings are pure membership checks.
     pub(super) is_static: bool,
-    /// The enabled bindings, in order. Some may have expired.
+    /// The enabled bindings, in order, unless there is an index. Some may have expired.
     pub(super) active: Box<[Bound]>,
     /// Where all are membership checks, and many.
     pub(super) index: Option<Index>,
@@ -56,11 +56,19 @@ pub struct BindingSet {
 
 impl BindingSet {
     /// Compiles the bindings of a target. `policy` gives the policy of a key.
-    pub fn new(target: &BoundTarget, mut policy: impl FnMut(u32) -> Option<Arc<Compiled>>) -> Self {
+    pub fn new(target: &BoundTarget, policy: impl FnMut(u32) -> Option<Arc<Compiled>>) -> Self {
         let is_static = target.rows.is_static();
         if is_static && target.rows.len() > FEW {
             return Self { is_static, active: Box::default(), index: Some(Index::new(target)) };
         }
+        Self::one_by_one(target, policy)
+    }
+
+    /// As [`BindingSet::new`], with each binding for itself, also where there are many.
+    pub(super) fn one_by_one(
+        target: &BoundTarget,
+        mut policy: impl FnMut(u32) -> Option<Arc<Compiled>>,
+    ) -> Self {
         let bound = |(row, packed): (u32, &Packed)| {
             let subject = match packed.subject() {
                 RowSubject::User(user) => BoundSubject::User(user),
@@ -75,7 +83,7 @@ impl BindingSet {
             Bound { subject, row, negate, dry_run, expires: packed.expires() }
         };
         let enabled = target.rows.packed().filter(|(_, packed)| packed.switches().enabled());
-        Self { is_static, active: enabled.map(bound).collect(), index: None }
+        Self { is_static: target.rows.is_static(), active: enabled.map(bound).collect(), index: None }
     }
 }
 
