@@ -16,7 +16,7 @@ mod version;
 
 pub use answer::{Answer, BindingReport, Deciding, Decision, Reason, SkipReason, TargetReport};
 pub use binding::{BindingSubject, Mode, PolicyBinding};
-pub use id::Id;
+pub use id::{Id, IdRef};
 pub use policy::{
     Conditional, Dummy, EventMatcher, Expression, ExpressionLanguage, Geoip, MissingBehavior, Password,
     PasswordExpiry, Policy, PolicyKind, Remote, Reputation, UniquePassword,

@@ -46,8 +46,6 @@ impl BoundTarget {
 /// What is compiled of a target's bindings.
 #[derive(Debug)]
 pub struct BindingSet {
-    /// Whether all enabled bindings are pure membership checks.
-    pub(super) is_static: bool,
     /// The enabled bindings, in order, unless there is an index. Some may have expired.
     pub(super) active: Box<[Bound]>,
     /// Where all are membership checks, and many.
@@ -57,9 +55,8 @@ pub struct BindingSet {
 impl BindingSet {
     /// Compiles the bindings of a target. `policy` gives the policy of a key.
     pub fn new(target: &BoundTarget, policy: impl FnMut(u32) -> Option<Arc<Compiled>>) -> Self {
-        let is_static = target.rows.is_static();
-        if is_static && target.rows.len() > FEW {
-            return Self { is_static, active: Box::default(), index: Some(Index::new(target)) };
+        if target.rows.is_static() && target.rows.len() > FEW {
+            return Self { active: Box::default(), index: Some(Index::new(target)) };
         }
         Self::one_by_one(target, policy)
     }
@@ -83,7 +80,7 @@ impl BindingSet {
             Bound { subject, row, negate, dry_run, expires: packed.expires() }
         };
         let enabled = target.rows.packed().filter(|(_, packed)| packed.switches().enabled());
-        Self { is_static: target.rows.is_static(), active: enabled.map(bound).collect(), index: None }
+        Self { active: enabled.map(bound).collect(), index: None }
     }
 }
 

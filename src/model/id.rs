@@ -1,5 +1,6 @@
 //! Identifiers as authentik has them: mostly UUIDs, kept in 24 bytes without an allocation; anything else as text.
 
+use equivalent::Equivalent;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -56,6 +57,34 @@ impl Id {
     /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Repr::Text(text) if text.is_empty())
+    }
+}
+
+/// An id to look something up by, without a copy of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IdRef<'a>(ReprRef<'a>);
+
+/// Alike in every variant to [`Repr`], so that both have the same hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ReprRef<'a> {
+    Uuid([u8; 16]),
+    Text(&'a str),
+}
+
+impl<'a> IdRef<'a> {
+    /// The id of this text.
+    pub fn new(text: &'a str) -> Self {
+        Self(parse_uuid(text).map_or(ReprRef::Text(text), ReprRef::Uuid))
+    }
+}
+
+impl Equivalent<Id> for IdRef<'_> {
+    fn equivalent(&self, id: &Id) -> bool {
+        match (&self.0, &id.0) {
+            (ReprRef::Uuid(a), Repr::Uuid(b)) => a == b,
+            (ReprRef::Text(a), Repr::Text(b)) => **a == **b,
+            _ => false,
+        }
     }
 }
 
@@ -153,6 +182,23 @@ mod tests {
             "é-0000-4000-8000-00000000000000000",
         ] {
             assert_eq!(Id::new(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn is_found_by_its_text() {
+        let texts = ["", "grafana", "6f1c2b1e-0000-4000-8000-00000000000a", "6F1C2B1E-0000-4000-8000-00000000000A"];
+        let ids: std::collections::HashSet<Id> = texts.into_iter().map(Id::new).collect();
+        let hash = |it: &dyn Fn(&mut std::hash::DefaultHasher)| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            it(&mut hasher);
+            std::hash::Hasher::finish(&hasher)
+        };
+        for text in texts {
+            let (wanted, id) = (IdRef::new(text), Id::new(text));
+            let same = hash(&|hasher| std::hash::Hash::hash(&wanted, hasher));
+            assert_eq!(same, hash(&|hasher| std::hash::Hash::hash(&id, hasher)), "{text}");
+            assert!(ids.iter().filter(|id| wanted.equivalent(id)).eq([&id]), "{text}");
         }
     }
 

@@ -15,11 +15,13 @@ use crate::decision::{
     BindingSet, BoundTarget, Held, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    Digest, Group, GroupRef, Id, Policy, ReputationScore, ResourceKind, Stage, Subject,
+    Digest, Group, GroupRef, Id, IdRef, Policy, ReputationScore, ResourceKind, Stage, Subject,
     TargetDetail, TargetKind, TargetRef, User, Value, Version,
 };
 use crate::policy::{Compiled, Places, World};
+use equivalent::{Comparable, Equivalent};
 use imbl::{OrdMap, OrdSet};
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,6 +32,21 @@ pub(super) enum Node {
     Policy(u32),
     Stage(u32),
     Route(u32),
+}
+
+/// An entitlement's name within its application, to look it up by without a copy of it.
+struct Owned<'a>(TargetKey, &'a str);
+
+impl Equivalent<(TargetKey, Box<str>)> for Owned<'_> {
+    fn equivalent(&self, key: &(TargetKey, Box<str>)) -> bool {
+        self.compare(key).is_eq()
+    }
+}
+
+impl Comparable<(TargetKey, Box<str>)> for Owned<'_> {
+    fn compare(&self, (application, name): &(TargetKey, Box<str>)) -> Ordering {
+        (self.0, self.1).cmp(&(*application, name))
+    }
 }
 
 /// How many resources of each sort a revision has.
@@ -210,7 +227,7 @@ impl Snapshot {
 
     /// The user with this id.
     pub fn user_with_id(&self, id: &str) -> Option<&Arc<User>> {
-        self.directory.users.get(&Id::new(id)).map(|entry| &entry.user)
+        self.directory.users.get(&IdRef::new(id)).map(|entry| &entry.user)
     }
 
     /// The group with this id.
@@ -223,7 +240,7 @@ impl Snapshot {
         match (&subject.user_id, &subject.username) {
             // An id that the directory does not know is somebody else than a user of the same name: names are
             // given to new people, ids are not.
-            (Some(id), _) => self.directory.users.get(&Id::new(id)),
+            (Some(id), _) => self.directory.users.get(&IdRef::new(id)),
             (None, Some(name)) => self.directory.usernames.get(&**name),
             (None, None) => None,
         }
@@ -383,7 +400,7 @@ impl View for Snapshot {
             TargetRef::Named(kind, name) => self.target_named(*kind, name),
             TargetRef::Entitlement { application, name } => self
                 .target_named(TargetKind::Application, application)
-                .and_then(|application| self.entitlements.get(&(application, name.as_str().into())).copied()),
+                .and_then(|application| self.entitlements.get(&Owned(application, name)).copied()),
             TargetRef::RacEndpointOf { id, application } => {
                 let endpoint = self.target_named(TargetKind::RacEndpoint, id);
                 let application_key = self.target_named(TargetKind::Application, application);
