@@ -28,7 +28,6 @@ pub use part::Part;
 pub use routes::RouteMatch;
 pub use snapshot::{Counts, Snapshot};
 
-
 use crate::model::{Policy, Problem, ResourceName, Version};
 use crate::policy::{Compiled, Places};
 use arc_swap::ArcSwap;

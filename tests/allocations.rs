@@ -41,9 +41,12 @@ mod tests {
     /// `wiki` with five bindings and `portal` with a thousand, each of which lets `staff` in by its last one; `vault`, into
     /// which nobody may; and an endpoint of `wiki`.
     fn store() -> Arc<Store> {
-        let application = |slug: &str| resource(R::Application(v1::Application { slug: slug.into(), ..Default::default() }));
+        let application = |slug: &str| {
+            resource(R::Application(v1::Application { slug: slug.into(), ..Default::default() }))
+        };
         let mut resources: Vec<v1::Resource> = ["wiki", "portal", "vault"].map(application).into();
-        let user = v1::User { username: "alice".into(), groups: vec![group_name("staff")], ..Default::default() };
+        let user =
+            v1::User { username: "alice".into(), groups: vec![group_name("staff")], ..Default::default() };
         resources.push(resource(R::User(user)));
         let endpoint = v1::RacEndpoint {
             id: "desktop".into(),
@@ -94,7 +97,11 @@ mod tests {
             ("five bindings", application("wiki"), v1::Decision::Allow),
             ("a thousand bindings", application("portal"), v1::Decision::Allow),
             ("a denial", application("vault"), v1::Decision::Deny),
-            ("an endpoint and its application", question(target(T::RacEndpoint(endpoint)), "alice"), v1::Decision::Allow),
+            (
+                "an endpoint and its application",
+                question(target(T::RacEndpoint(endpoint)), "alice"),
+                v1::Decision::Allow,
+            ),
             ("groups that the caller vouches for", unknown(&["staff", "guests"]), v1::Decision::Allow),
             ("nobody's groups", unknown(&[]), v1::Decision::Deny),
             ("nobody", v1::CheckRequest { subject: anonymous, ..application("wiki") }, v1::Decision::Deny),
@@ -104,8 +111,7 @@ mod tests {
             // The first time, caches are filled.
             for is_first in [true, false, false] {
                 let (snapshot, request) = (store.load(), decoded(&question));
-                let (count, answer) =
-                    allocations(|| attempt(&snapshot, request, Timestamp::new(NOW, 0)));
+                let (count, answer) = allocations(|| attempt(&snapshot, request, Timestamp::new(NOW, 0)));
                 let Ok(Attempt::Answered(reply)) = answer else { panic!("{name} is answered at once") };
                 assert_eq!(reply.response.decision(), decision, "{name}");
                 assert!(is_first || count == 0, "{name}: {count} allocations");

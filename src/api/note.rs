@@ -169,7 +169,7 @@ impl Noting {
         let deciding_binding = question.as_ref().and_then(|(_, deciding)| {
             let deciding = (*deciding)?;
             let target = told.snapshot?.target(TargetKey(deciding.target))?;
-            target.rows.get(deciding.row).map(|row| row.id)
+            target.rows().get(deciding.row).map(|row| row.id)
         });
         let known = user.is_some();
         let subject = subject.unwrap_or_default();

@@ -147,7 +147,7 @@ impl<V: View> Run<'_, V> {
     /// Evaluates the bindings of one target.
     pub(super) fn evaluate(&self, target: &BoundTarget) -> SetResult {
         if !self.report && target.is_plain() {
-            return self.evaluate_static(target, target.rows.packed(), None);
+            return self.evaluate_static(target, target.rows().packed(), None);
         }
         let set = self.view.binding_set(target);
         match &set.index {
@@ -155,10 +155,10 @@ impl<V: View> Run<'_, V> {
             Some(_) if self.report => self.evaluate_set(target, &BindingSet::one_by_one(target, |_| None)),
             Some(index) if !self.member.anonymous => {
                 let others = index.others.iter();
-                let others = others.filter_map(|row| Some((*row, target.rows.packed_at(*row)?)));
+                let others = others.filter_map(|row| Some((*row, target.rows().packed_at(*row)?)));
                 self.evaluate_static(target, others, Some(index))
             }
-            Some(_) => self.evaluate_static(target, target.rows.packed(), None),
+            Some(_) => self.evaluate_static(target, target.rows().packed(), None),
             None => self.evaluate_set(target, &set),
         }
     }
@@ -170,7 +170,7 @@ impl<V: View> Run<'_, V> {
 
     /// As [`Run::evaluate`], for whatever is bound.
     fn evaluate_set(&self, target: &BoundTarget, set: &BindingSet) -> SetResult {
-        let (rows, mode) = (&target.rows, target.mode());
+        let (rows, mode) = (target.rows(), target.mode());
         let mut slots: SmallVec<[Slot<'_>; 8]> = SmallVec::new();
         let mut decided = false;
         for bound in &set.active {
@@ -227,7 +227,8 @@ impl<V: View> Run<'_, V> {
         // What decides alone: a pass under any, a fail under all.
         let deciding = target.mode() == Mode::Any;
         let name = |row: Option<u32>| row.map(|row| Deciding { target: target.key.0, row });
-        let decided = |row| SetResult { passing: deciding, counted: 1, deciding: name(row), ..SetResult::default() };
+        let decided =
+            |row| SetResult { passing: deciding, counted: 1, deciding: name(row), ..SetResult::default() };
         let found = index.and_then(|index| index.first_about(&self.member.standing));
         let mut out = SetResult::default();
         let mut decided_until: Option<Option<Timestamp>> = None;
@@ -235,7 +236,7 @@ impl<V: View> Run<'_, V> {
         let (mut first, mut decider) = (None, None);
         let before = found.unwrap_or(u32::MAX);
         for (row, packed) in rows.take_while(|(row, _)| *row < before).filter(|(_, packed)| packed.counts()) {
-            let expires = if packed.expires() { target.rows.expiry(row) } else { None };
+            let expires = if packed.expires() { target.rows().expiry(row) } else { None };
             if expires.is_some_and(|moment| moment <= self.context.now) {
                 continue;
             }
@@ -313,8 +314,14 @@ impl<V: View> Run<'_, V> {
                 let calls = Calls::answered(&called);
                 let (context, bound_to) = (&*scene.context, Some(&target.target));
                 let groups = Belonging { view: self.view, member: self.member };
-                let input =
-                    Input { person, context, target: bound_to, groups: &groups, world: self.view, calls: &calls };
+                let input = Input {
+                    person,
+                    context,
+                    target: bound_to,
+                    groups: &groups,
+                    world: self.view,
+                    calls: &calls,
+                };
                 match policy.evaluate(&input) {
                     Evaluation::Done(verdict) => verdict,
                     Evaluation::Deferred(deferred) => return State::Waiting(deferred),
@@ -428,12 +435,12 @@ impl<V: View> Run<'_, V> {
             }
             report
         };
-        (0..).zip(target.rows.iter()).map(report).collect()
+        (0..).zip(target.rows().iter()).map(report).collect()
     }
 }
 
 fn switches(target: &BoundTarget, bound: &Bound) -> Switches {
-    target.rows.packed_at(bound.row).map(Packed::switches).unwrap_or_default()
+    target.rows().packed_at(bound.row).map(Packed::switches).unwrap_or_default()
 }
 
 fn waiting_for(target: &BoundTarget, bound: &Bound, deferred: &Deferred) -> Waiting {

@@ -272,7 +272,7 @@ impl Rows {
     }
 
     /// Whether all that are enabled are pure membership checks.
-    pub fn is_static(&self) -> bool {
+    pub(super) fn is_static(&self) -> bool {
         let is_policy = |packed: &&Packed| packed.switches.0 & (Switches::USER | Switches::GROUP) == 0;
         !self.packed.iter().filter(is_policy).any(|packed| packed.switches.enabled())
     }
@@ -312,7 +312,8 @@ mod tests {
             let timeout = Duration::from_millis(u64::from(bits));
             Switches::new(on(1), on(2), on(4), on(8), timeout).referring(on(16), on(32))
         };
-        let ids = ["6f1c2b1e-0000-4000-8000-00000000000a", "a text", "", "00000000-0000-0000-0000-000000000000"];
+        let ids =
+            ["6f1c2b1e-0000-4000-8000-00000000000a", "a text", "", "00000000-0000-0000-0000-000000000000"];
         let subjects =
             [RowSubject::Policy(u32::MAX), RowSubject::User(Atom(0)), RowSubject::Group(Atom(u32::MAX))];
         let mut rows = Vec::new();

@@ -27,11 +27,33 @@ pub struct BoundTarget {
     pub lean: Lean,
     /// For a flow-stage binding: its flow and its stage.
     pub placed: Option<(TargetKey, u32)>,
-    /// All its bindings.
-    pub rows: Rows,
+    rows: Rows,
+    /// Whether all enabled bindings are pure membership checks.
+    is_static: bool,
 }
 
 impl BoundTarget {
+    /// A target to which nothing is bound yet and that leans on nothing.
+    pub fn new(key: TargetKey, target: Target) -> Self {
+        Self { key, target, lean: Lean::Nothing, placed: None, rows: Rows::default(), is_static: true }
+    }
+
+    /// Replaces its bindings.
+    pub fn set_rows(&mut self, rows: Rows) {
+        self.is_static = rows.is_static();
+        self.rows = rows;
+    }
+
+    /// All its bindings.
+    pub const fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Whether all enabled bindings are pure membership checks.
+    pub const fn is_static(&self) -> bool {
+        self.is_static
+    }
+
     /// How the results of its bindings combine; always any for a notification rule.
     pub const fn mode(&self) -> Mode {
         if matches!(self.target.kind(), TargetKind::NotificationRule) { Mode::Any } else { self.target.mode }
@@ -39,7 +61,7 @@ impl BoundTarget {
 
     /// Whether it is decided as it is kept, without anything that is compiled.
     pub fn is_plain(&self) -> bool {
-        self.rows.len() <= FEW && self.rows.is_static()
+        self.is_static && self.rows.len() <= FEW
     }
 }
 
@@ -55,7 +77,7 @@ pub struct BindingSet {
 impl BindingSet {
     /// Compiles the bindings of a target. `policy` gives the policy of a key.
     pub fn new(target: &BoundTarget, policy: impl FnMut(u32) -> Option<Arc<Compiled>>) -> Self {
-        if target.rows.is_static() && target.rows.len() > FEW {
+        if target.is_static && target.rows.len() > FEW {
             return Self { active: Box::default(), index: Some(Index::new(target)) };
         }
         Self::one_by_one(target, policy)

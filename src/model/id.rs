@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn is_found_by_its_text() {
-        let texts = ["", "grafana", "6f1c2b1e-0000-4000-8000-00000000000a", "6F1C2B1E-0000-4000-8000-00000000000A"];
+        let texts =
+            ["", "grafana", "6f1c2b1e-0000-4000-8000-00000000000a", "6F1C2B1E-0000-4000-8000-00000000000A"];
         let ids: std::collections::HashSet<Id> = texts.into_iter().map(Id::new).collect();
         let hash = |it: &dyn Fn(&mut std::hash::DefaultHasher)| {
             let mut hasher = std::hash::DefaultHasher::new();

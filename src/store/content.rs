@@ -4,9 +4,9 @@
 //! plain one, with a default spelled out or a field of a newer schema, keeps the bytes that it was sent as. So a
 //! configuration is not held twice, and is handed on exactly as it came. Must not know: who asks.
 
+use super::PolicyEntry;
 use super::directory::UserEntry;
 use super::snapshot::{Node, Snapshot};
-use super::PolicyEntry;
 use crate::decision::{BoundTarget, Lean, Row, RowSubject, View as _};
 use crate::model::{
     BindingSubject, Digest, Id, PolicyBinding, ResourceKind, ResourceName, TargetDetail, TargetKind,
@@ -78,7 +78,7 @@ impl Snapshot {
     /// A binding, and the target that it is bound to.
     pub(super) fn row(&self, id: &Id) -> Option<(&Arc<BoundTarget>, Row)> {
         let targets = self.bindings.candidates(id).filter_map(|key| self.targets.get(key));
-        let mut rows = targets.filter_map(|entry| Some((entry, entry.rows.find(id)?)));
+        let mut rows = targets.filter_map(|entry| Some((entry, entry.rows().find(id)?)));
         rows.next()
     }
 
@@ -133,12 +133,14 @@ impl Snapshot {
                 Box::new(targets.map(|entry| entry.target.id.clone()))
             }
             ResourceKind::PolicyBinding => {
-                Box::new(self.targets.values().flat_map(|entry| entry.rows.iter().map(|row| row.id)))
+                Box::new(self.targets.values().flat_map(|entry| entry.rows().iter().map(|row| row.id)))
             }
             ResourceKind::Policy => Box::new(self.policies.values().map(|entry| entry.policy.id.clone())),
             ResourceKind::Stage => Box::new(self.stages.values().map(|stage| stage.id.clone())),
             ResourceKind::User => Box::new(self.directory.users.keys().cloned()),
-            ResourceKind::Group => Box::new(self.directory.groups.values().map(|entry| entry.group.id.clone())),
+            ResourceKind::Group => {
+                Box::new(self.directory.groups.values().map(|entry| entry.group.id.clone()))
+            }
             ResourceKind::ReputationScore => Box::new(self.reputation.rows.keys().cloned()),
             ResourceKind::Route => Box::new(self.routes.values().map(|entry| entry.route.id.clone())),
         }
@@ -159,7 +161,7 @@ impl Snapshot {
             }
             ResourceKind::PolicyBinding => {
                 let rows =
-                    self.targets.values().flat_map(|entry| entry.rows.iter().map(move |row| (entry, row)));
+                    self.targets.values().flat_map(|entry| entry.rows().iter().map(move |row| (entry, row)));
                 Box::new(rows.map(|(entry, row)| self.held_row(entry, &row)))
             }
             ResourceKind::Policy => Box::new(self.policies.values().map(move |entry| {
@@ -289,7 +291,7 @@ impl Snapshot {
             if let Some(bytes) = self.resource(kind, &entry.target.id) {
                 found.push((name, bytes));
             }
-            for row in entry.rows.iter() {
+            for row in entry.rows().iter() {
                 let name = ResourceName { kind: ResourceKind::PolicyBinding, id: row.id.to_string().into() };
                 found.push((name, self.held_row(entry, &row)));
             }

@@ -398,12 +398,7 @@ impl<'a> Draft<'a> {
         for Gone { node, name, rows } in std::mem::take(&mut self.gone) {
             let homeless = |row: &&Row| {
                 let mut keys = self.next.bindings.candidates(&row.id);
-                !keys.any(|key| {
-                    self.next
-                        .targets
-                        .get(key)
-                        .is_some_and(|entry| entry.rows.has(&row.id))
-                })
+                !keys.any(|key| self.next.targets.get(key).is_some_and(|entry| entry.rows().has(&row.id)))
             };
             if let Some(first) = rows.iter().find(homeless) {
                 let others = rows.iter().filter(homeless).count() - 1;

@@ -19,7 +19,7 @@ pub struct Negated<'a> {
 impl Snapshot {
     /// The groups of negated bindings. Looks at every binding.
     pub fn negated(&self) -> Negated<'_> {
-        let rows = self.targets.values().flat_map(|entry| entry.rows.iter());
+        let rows = self.targets.values().flat_map(|entry| entry.rows().iter());
         let groups = rows.filter(|row| row.switches.negate()).filter_map(|row| match row.subject {
             RowSubject::Group(group) => Some(group),
             RowSubject::User(_) | RowSubject::Policy(_) => None,

@@ -18,7 +18,7 @@ impl Snapshot {
         let ResourceKind::Target(kind) = target.kind else { return None };
         let entry = self.kept(self.target_named(kind, &target.id)?)?;
         let passes = entry.target.empty_result.unwrap_or(self.settings.default_empty_result);
-        Some(passes && !entry.rows.iter().any(|row| row.switches.enabled()))
+        Some(passes && !entry.rows().iter().any(|row| row.switches.enabled()))
     }
 
     /// What people call a target, beside its id.

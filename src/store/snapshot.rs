@@ -15,8 +15,8 @@ use crate::decision::{
     BindingSet, BoundTarget, Held, Lean, Member, RowSubject, Standing, TargetKey, Unresolved, View,
 };
 use crate::model::{
-    Digest, Group, GroupRef, Id, IdRef, Policy, ReputationScore, ResourceKind, Stage, Subject,
-    TargetDetail, TargetKind, TargetRef, User, Value, Version,
+    Digest, Group, GroupRef, Id, IdRef, Policy, ReputationScore, ResourceKind, Stage, Subject, TargetDetail,
+    TargetKind, TargetRef, User, Value, Version,
 };
 use crate::policy::{Compiled, Places, World};
 use equivalent::{Comparable, Equivalent};
@@ -278,13 +278,7 @@ impl Snapshot {
             }
         };
         let is_superuser = standing.is_superuser || vouched;
-        Member {
-            claimed: subject,
-            user: Some(&entry.user),
-            standing,
-            anonymous: false,
-            is_superuser,
-        }
+        Member { claimed: subject, user: Some(&entry.user), standing, anonymous: false, is_superuser }
     }
 
     fn claimed_standing(&self, subject: &Subject, id: Option<&str>, username: Option<&str>) -> Standing {
@@ -425,10 +419,10 @@ impl View for Snapshot {
 
     fn binding_set(&self, target: &BoundTarget) -> Arc<BindingSet> {
         let key = target.key;
-        let kept = self.targets.get(key.0).filter(|kept| std::ptr::eq(&***kept, target) && !target.is_plain());
-        let hot = kept.map(|kept| {
-            self.hot.get(key, self.serial, |hot| self.is_valid(hot, key), || self.compile(kept))
-        });
+        let kept =
+            self.targets.get(key.0).filter(|kept| std::ptr::eq(&***kept, target) && !target.is_plain());
+        let hot = kept
+            .map(|kept| self.hot.get(key, self.serial, |hot| self.is_valid(hot, key), || self.compile(kept)));
         // What is plain is compiled only for its explanation, and not kept.
         hot.unwrap_or_else(|| Arc::new(BindingSet::new(target, |_| None)))
     }

@@ -60,7 +60,7 @@ impl<'a, V: FlowView> Road<'a, V> {
             let (answered, ticks) = (journey.answered, journey.ticks.filter(|_| report));
             Run { view, context, member, answered, full: true, report, ticks }.evaluate(target)
         };
-        if !planned || target.rows.is_static() {
+        if !planned || target.is_static() {
             return run(&self.context);
         }
         let mut context = Context::clone(&self.context);

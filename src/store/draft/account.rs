@@ -207,13 +207,13 @@ impl Draft<'_> {
     /// Enters the bindings of targets that are gone: they have to be bound to another one now, or the change is refused.
     pub(super) fn account_homeless(&mut self) {
         const KIND: ResourceKind = ResourceKind::PolicyBinding;
-        let homeless: Vec<_> = self
-            .gone
-            .iter()
-            .filter_map(|gone| {
-                if let Node::Target(key) = gone.node { Some((key, gone.rows.clone())) } else { None }
-            })
-            .collect();
+        let homeless: Vec<_> =
+            self.gone
+                .iter()
+                .filter_map(|gone| {
+                    if let Node::Target(key) = gone.node { Some((key, gone.rows.clone())) } else { None }
+                })
+                .collect();
         for (key, rows) in homeless {
             let Some(entry) = self.base.kept(key) else { continue };
             for row in rows.iter() {
@@ -242,9 +242,9 @@ impl Draft<'_> {
 /// The rows of a target that have these ids, in their order.
 fn rows_of<'a>(entry: &BoundTarget, ids: impl Iterator<Item = &'a Id> + Clone) -> Vec<Option<Row>> {
     // Many of many are looked up, a few are looked for.
-    if entry.rows.len() * ids.clone().count() < 1_024 {
-        return ids.map(|id| entry.rows.find(id)).collect();
+    if entry.rows().len() * ids.clone().count() < 1_024 {
+        return ids.map(|id| entry.rows().find(id)).collect();
     }
-    let rows: HashMap<Id, Row> = entry.rows.iter().map(|row| (row.id.clone(), row)).collect();
+    let rows: HashMap<Id, Row> = entry.rows().iter().map(|row| (row.id.clone(), row)).collect();
     ids.map(|id| rows.get(id).cloned()).collect()
 }

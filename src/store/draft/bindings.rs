@@ -84,10 +84,10 @@ impl RowChanges {
     }
 
     fn has(&mut self, target: &BoundTarget, id: &Id) -> bool {
-        if target.rows.len() < MANY {
-            return target.rows.has(id);
+        if target.rows().len() < MANY {
+            return target.rows().has(id);
         }
-        let collect = || target.rows.iter().map(|row| row.id).collect();
+        let collect = || target.rows().iter().map(|row| row.id).collect();
         self.ids.entry(target.key).or_insert_with(collect).contains(id)
     }
 }
@@ -164,8 +164,7 @@ impl Draft<'_> {
         }
         let Some(entry) = self.next.kept(target) else { return };
         let switches = switches.referring(is_target_by_id(&binding.target, entry), policy_by_id);
-        let row =
-            Row { id: binding.id, subject, order: binding.order, switches, expires: binding.expires };
+        let row = Row { id: binding.id, subject, order: binding.order, switches, expires: binding.expires };
         if let Some(sent) = sent.filter(|sent| self.next.plain_row(entry, &row) != **sent) {
             self.account.is_odd(&row.id, sent);
         }
@@ -214,7 +213,7 @@ impl Draft<'_> {
                 continue;
             }
             let Some(entry) = base.kept(key) else { continue };
-            for row in entry.rows.iter() {
+            for row in entry.rows().iter() {
                 let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
                 if (by_policy || self.renamed.contains(&key)) && !changed.contains(&row.id) {
                     self.account.keep_as_sent(base, &row.id);
@@ -235,7 +234,7 @@ impl Draft<'_> {
                 changed.push(Some(next));
             }
             // Where it is gone, the target is removed together with these bindings.
-            let Some(old) = self.next.kept(key).map(|entry| entry.rows.clone()) else { continue };
+            let Some(old) = self.next.kept(key).map(|entry| entry.rows().clone()) else { continue };
             let mut rows = Vec::with_capacity(old.len() + changed.len());
             let (mut upserted, mut removed) = (0, false);
             // In the order of ids, since emptied places keep no id, positions are found first.
@@ -268,7 +267,7 @@ impl Draft<'_> {
             rows.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
             self.refer_to_policies(key, old.iter(), rows.iter().cloned());
             if let Some(entry) = self.next.targets.get_mut(key.0) {
-                Arc::make_mut(entry).rows = Rows::new(rows);
+                Arc::make_mut(entry).set_rows(Rows::new(rows));
             }
             self.touched.insert(key);
         }
@@ -286,7 +285,8 @@ impl Draft<'_> {
         old: impl Iterator<Item = Row>,
         new: impl Iterator<Item = Row>,
     ) {
-        let policy = |row: Row| if let RowSubject::Policy(policy) = row.subject { Some(policy) } else { None };
+        let policy =
+            |row: Row| if let RowSubject::Policy(policy) = row.subject { Some(policy) } else { None };
         let old: HashSet<u32> = old.filter_map(policy).collect();
         let new: HashSet<u32> = new.filter_map(policy).collect();
         for gone in old.difference(&new) {

@@ -3,12 +3,12 @@
 //! Must not know: bindings, except that a target cannot go while some are bound to it.
 
 use super::{Draft, Gone};
-use crate::decision::{BoundTarget, Lean, Row, Rows, TargetKey};
+use crate::decision::{BoundTarget, Lean, Row, TargetKey};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
+use crate::store::PolicyEntry;
 use crate::store::content::is_renamed;
 use crate::store::snapshot::Node;
-use crate::store::PolicyEntry;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -59,12 +59,12 @@ impl Draft<'_> {
             }
             // Its name must be known before references are resolved and other names are claimed.
             if old.as_ref().is_none_or(|old| old.target != *target) {
-                let (lean, placed, rows) = match &old {
-                    Some(old) => (old.lean, old.placed, old.rows.clone()),
-                    None => (Lean::Nothing, None, Rows::default()),
-                };
-                let target = *target;
-                self.next.targets.set(key.0, Arc::new(BoundTarget { key, target, lean, placed, rows }));
+                let mut bound = BoundTarget::new(key, *target);
+                if let Some(old) = &old {
+                    (bound.lean, bound.placed) = (old.lean, old.placed);
+                    bound.set_rows(old.rows().clone());
+                }
+                self.next.targets.set(key.0, Arc::new(bound));
             }
             let new = self.next.kept(key);
             if old.as_ref().zip(new).is_some_and(|(old, new)| is_renamed(old, new)) {
@@ -120,7 +120,10 @@ impl Draft<'_> {
             }
             self.drop_references(&old);
         }
-        self.next.targets.set(key.0, Arc::new(BoundTarget { lean, placed, ..(*entry).clone() }));
+        if let Some(entry) = self.next.targets.get_mut(key.0) {
+            let entry = Arc::make_mut(entry);
+            (entry.lean, entry.placed) = (lean, placed);
+        }
         for node in nodes(lean, placed) {
             self.next.references.insert((node, Node::Target(key)));
         }
@@ -193,12 +196,12 @@ impl Draft<'_> {
         let Some(entry) = entry.cloned() else { return false };
         self.drop_target_names(&entry);
         self.drop_references(&entry);
-        self.forget_rows(entry.key, &entry.rows);
+        self.forget_rows(entry.key, entry.rows());
         self.next.targets.remove(entry.key.0);
         // Bindings that this update removes are no longer in the index. The others have to find another target.
         let key = entry.key.0;
         let left: Vec<Row> = entry
-            .rows
+            .rows()
             .iter()
             .filter(|row| self.next.bindings.candidates(&row.id).any(|at| at == key))
             .collect();
