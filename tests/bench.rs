@@ -13,6 +13,7 @@ mod tests {
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
     use futures_util::StreamExt as _;
+    use prost::Message;
     use serde_json::Value;
     use std::net::SocketAddr;
     use std::pin::Pin;
@@ -228,6 +229,41 @@ policy_bindings:
         for part in ["unary, 1 question; closed loop", "answered", "p99.9", "of CPU for 1,000 questions"] {
             assert!(text.out.contains(part), "{text:?}");
         }
+    }
+
+    #[test]
+    fn ready_made_messages_go_to_whatever_is_called() {
+        let served = scripted(&[Turn::Allow, Turn::Deny, Turn::Refuse(Code::ResourceExhausted)]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("messages");
+        let application = |slug: &str| v1::TargetRef {
+            target: Some(v1::target_ref::Target::Application(slug.to_owned())),
+        };
+        let questions = ["wiki", "blog"]
+            .map(|slug| v1::CheckRequest { target: Some(application(slug)), ..Default::default() });
+        let written: Vec<u8> = questions.iter().flat_map(Message::encode_length_delimited_to_vec).collect();
+        std::fs::write(&file, written).unwrap();
+        let raw = ["--mode", "raw", "--messages", file.to_str().unwrap()];
+        let call = ["--rpc", "/bindery.v1.DecisionService/Check"];
+        let address = served.address.to_string();
+        let json = report(&ran(bench(&address, &raw).args(call)));
+        let server = &json["servers"][0]["rounds"][0];
+        let [unread, answered, shed] = ["unread", "answered", "shed"].map(|it| number(&server[it]));
+        assert!(unread > 0 && unread == answered && shed > 0, "{server}");
+        assert_eq!((&json["mode"], &json["questions"]), (&"raw".into(), &2.into()));
+
+        let real = Server::new(&[]);
+        assert_eq!(real.push(BUNDLE, &["--yes"]).code, Some(0));
+        let socket = format!("unix:{}", real.directory.path().join("q").display());
+        let refused = ran(bench(&socket, &raw).args(["--rpc", "/bindery.v1.DecisionService/Nothing"]));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains("answers UNIMPLEMENTED"), "{refused:?}");
+        let nobody = ran(bench(&socket, &raw).args(call));
+        assert_eq!(nobody.code, Some(1), "nobody is asked about: {nobody:?}");
+        let errors = report(&nobody)["servers"][0]["rounds"][0]["errors"].clone();
+        assert_eq!(errors.as_object().unwrap().keys().collect::<Vec<_>>(), ["INVALID_ARGUMENT"]);
+        let nothing = ran(bench(&address, &raw).args(call).args(["--compare", "do-nothing"]));
+        assert!(nothing.err.contains("leave it out with --mode raw"), "{nothing:?}");
     }
 
     #[test]
