@@ -285,6 +285,9 @@ class Conditions:
             fail(f"{PROGRAM} is not there; run `cargo build --release` first, or name another one with BINDERY_PROGRAM")
         if not args.free and (os.cpu_count() or 1) < 2:
             fail("there is one core, and server and generator want one each; give --free")
+        if not args.free:
+            # Nor may a script that waits for a server take its core.
+            os.sched_setaffinity(0, {GENERATOR_CORE})
         self.before, self.start = os.getloadavg(), time.time()
         self.args = args
 
