@@ -6,6 +6,7 @@ what is made of it.
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -99,9 +100,12 @@ def messages():
 
 def delimited(all_messages):
     """Messages as `bindery bench --messages` reads them."""
-    from google.protobuf.internal.encoder import _VarintBytes
+    from google.protobuf import proto
 
-    return b"".join(_VarintBytes(len(body)) + body for body in (message.SerializeToString() for message in all_messages))
+    out = io.BytesIO()
+    for message in all_messages:
+        proto.serialize_length_prefixed(message, out)
+    return out.getvalue()
 
 
 # Servers
