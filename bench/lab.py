@@ -29,6 +29,8 @@ REQUIREMENTS = ROOT / "bench/requirements.txt"
 SERVER_CORE, GENERATOR_CORE = 0, 1
 # How long a server may take to be there; a million targets take their time.
 PATIENCE = 600
+# The longest that one load is put, in seconds, unless --seconds says more.
+LONGEST = 20
 
 
 def say(text):
@@ -202,9 +204,11 @@ class Pinner(threading.Thread):
                     pass
 
 
-def load(address, args, *more, pid=None, seconds=None, rounds=1):
-    """Puts load on a server; gives the rounds of each server."""
-    seconds = seconds or args.seconds
+def load(address, args, *more, pid=None, rate=None, rounds=1):
+    """Puts load on a server, in a closed loop or at a rate; gives the rounds of each server."""
+    # A percentile wants calls, also where few come each second.
+    seconds = max(args.seconds, min(LONGEST, 1_000 / rate)) if rate and not args.quick else args.seconds
+    more = [*more, *(["--rate", rate, "--in-flight", 512] if rate else [])]
     command = [PROGRAM, "bench", address, "--output", "json", "--duration", seconds, "--warm-up", min(1.0, seconds / 2)]
     command += ["--rounds", rounds, *(["--pid", pid] if pid else []), *more]
     process = subprocess.Popen(
@@ -243,6 +247,7 @@ def summary(rounds):
         "p99_9_us": at("p99_9"),
         "cpu_ms_per_1000": spread([cpu(one) for one in rounds]),
         "generator_busy": round(max(one["generator_busy"] for one in rounds), 2),
+        "calls": sum(one["calls"] for one in rounds),
         "failed": sum(one["failed"] + one["shed"] + one["unanswered"] for one in rounds),
         "not_sent": sum(one["not_sent"] for one in rounds),
         "rounds": len(rounds),
