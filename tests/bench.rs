@@ -3,7 +3,6 @@
 #[cfg(test)]
 #[path = "support"]
 mod support {
-    #[expect(dead_code, reason = "shared with tests that need more of it")]
     pub(crate) mod certificates;
     #[expect(dead_code, reason = "shared with tests that need more of it")]
     pub(crate) mod sidecar;
