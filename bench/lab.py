@@ -254,6 +254,14 @@ def summary(rounds):
     }
 
 
+def latency_text(result):
+    """p50 and p99, for whoever watches."""
+    def told(spread):
+        return f"{spread['median']:,.0f} us" if spread else "unknown"
+
+    return f"p50 {told(result['p50_us'])}, p99 {told(result['p99_us'])}"
+
+
 def in_turns(number, loads):
     """Measures each of the loads once a round; gives a summary of each."""
     done = {name: [] for name in loads}
