@@ -50,3 +50,7 @@ overload *args:
 # Half an hour of everything at once.
 soak *args:
     cargo build --release && bench/soak {{ args }}
+
+# The figures and curves of docs/performance.md, measured anew; with --quick only to see that it works.
+performance *args:
+    cargo build --release && bench/performance {{ args }}

@@ -3,16 +3,19 @@
 #[cfg(test)]
 #[path = "support"]
 mod support {
+    pub(crate) mod certificates;
     #[expect(dead_code, reason = "shared with tests that need more of it")]
     pub(crate) mod sidecar;
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::support::certificates::{Authority, Leaf};
     use crate::support::sidecar::{Ran, Server, bindery, ran, until};
     use bindery::proto::v1;
     use bindery::proto::v1::decision_service_server::{DecisionService, DecisionServiceServer};
     use futures_util::StreamExt as _;
+    use prost::Message;
     use serde_json::Value;
     use std::net::SocketAddr;
     use std::pin::Pin;
@@ -22,6 +25,7 @@ mod tests {
     use std::time::Duration;
     use tokio_stream::Stream;
     use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Identity, ServerTlsConfig};
     use tonic::{Code, Request, Response, Status, Streaming};
 
     const BUNDLE: &str = "\
@@ -228,6 +232,86 @@ policy_bindings:
         for part in ["unary, 1 question; closed loop", "answered", "p99.9", "of CPU for 1,000 questions"] {
             assert!(text.out.contains(part), "{text:?}");
         }
+    }
+
+    #[test]
+    fn ready_made_messages_go_to_whatever_is_called() {
+        let served = scripted(&[Turn::Allow, Turn::Deny, Turn::Refuse(Code::ResourceExhausted)]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("messages");
+        let application =
+            |slug: &str| v1::TargetRef { target: Some(v1::target_ref::Target::Application(slug.to_owned())) };
+        let questions = ["wiki", "blog"]
+            .map(|slug| v1::CheckRequest { target: Some(application(slug)), ..Default::default() });
+        let written: Vec<u8> = questions.iter().flat_map(Message::encode_length_delimited_to_vec).collect();
+        std::fs::write(&file, written).unwrap();
+        let raw = ["--mode", "raw", "--messages", file.to_str().unwrap()];
+        let call = ["--rpc", "/bindery.v1.DecisionService/Check"];
+        let address = served.address.to_string();
+        let json = report(&ran(bench(&address, &raw).args(call)));
+        let server = &json["servers"][0]["rounds"][0];
+        let [unread, answered, shed] = ["unread", "answered", "shed"].map(|it| number(&server[it]));
+        assert!(unread > 0 && unread == answered && shed > 0, "{server}");
+        assert_eq!((&json["mode"], &json["questions"]), (&"raw".into(), &2.into()));
+
+        let real = Server::new(&[]);
+        assert_eq!(real.push(BUNDLE, &["--yes"]).code, Some(0));
+        let socket = format!("unix:{}", real.directory.path().join("q").display());
+        let refused = ran(bench(&socket, &raw).args(["--rpc", "/bindery.v1.DecisionService/Nothing"]));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains("answers UNIMPLEMENTED"), "{refused:?}");
+        let nobody = ran(bench(&socket, &raw).args(call));
+        assert_eq!(nobody.code, Some(1), "nobody is asked about: {nobody:?}");
+        let errors = report(&nobody)["servers"][0]["rounds"][0]["errors"].clone();
+        assert_eq!(errors.as_object().unwrap().keys().collect::<Vec<_>>(), ["INVALID_ARGUMENT"]);
+        let nothing = ran(bench(&address, &raw).args(call).args(["--compare", "do-nothing"]));
+        assert!(nothing.err.contains("leave it out with --mode raw"), "{nothing:?}");
+    }
+
+    #[test]
+    fn load_goes_over_tls_and_shows_who_puts_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = Authority::new("ours");
+        let leaf = Leaf { names: &["localhost"], ..Leaf::default() };
+        let files = ours.issue(directory.path(), "server", leaf);
+        let authorities = ours.file(directory.path(), "authority.pem");
+        let strangers = Authority::new("theirs").file(directory.path(), "theirs.pem");
+        let token = directory.path().join("token");
+        std::fs::write(&token, "secret\n").unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let address = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let asked = Arc::new(AtomicU64::new(0));
+            let known = |request: Request<()>| match request.metadata().get("authorization") {
+                Some(token) if token == "Bearer secret" => Ok(request),
+                _ => Err(Status::unauthenticated("nobody knows who asks")),
+            };
+            let service =
+                DecisionServiceServer::with_interceptor(Scripted { turns: &[Turn::Allow], asked }, known);
+            let read = |path| std::fs::read(path).unwrap();
+            let identity = Identity::from_pem(read(files.certificate), read(files.key));
+            let server = tonic::transport::Server::builder()
+                .tls_config(ServerTlsConfig::new().identity(identity))
+                .unwrap()
+                .add_service(service);
+            tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+            format!("https://localhost:{port}")
+        });
+        let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let (ours, theirs, token) = (text(&authorities), text(&strangers), text(&token));
+        for mode in ["unary", "stream"] {
+            let known = ["--mode", mode, "--authorities", &ours, "--token-file", &token];
+            let measured = ran(bench(&address, &WIKI).args(known));
+            assert_eq!(measured.code, Some(0), "{measured:?}");
+            assert!(number(&round(&report(&measured))["allowed"]) > 0, "{measured:?}");
+        }
+        let unknown = ran(bench(&address, &WIKI).args(["--authorities", &ours]));
+        assert!(unknown.err.contains("answers UNAUTHENTICATED"), "{unknown:?}");
+        let untrusted = ran(bench(&address, &WIKI).args(["--authorities", &theirs]));
+        assert_eq!(untrusted.code, Some(2), "{untrusted:?}");
+        assert!(untrusted.err.contains("name whom to trust with --authorities"), "{untrusted:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod calls;
 mod codec;
 mod generator;
+mod messages;
 mod nothing;
 mod process;
 mod questions;
@@ -15,16 +16,18 @@ mod schedule;
 mod tally;
 mod timer;
 
+use super::address::ReachArgs;
 use super::check::question::QuestionArgs;
 use super::diff::Format;
 use super::output::{Screen, one_line};
 use super::{Exit, address, push};
 use crate::evaluators::code_name;
+use crate::tls::client::Credentials;
 use clap::Args;
 use generator::Plan;
 use nothing::{Answers, Nothing};
 use process::Whose;
-use questions::{AskArgs, First, Prepared};
+use questions::{AskArgs, First, Mode, Prepared};
 use rounds::{Measured, Target};
 use std::net::IpAddr;
 use std::path::Path;
@@ -56,10 +59,11 @@ Examples:
   bindery bench 127.0.0.1:9191 application/wiki --user ada --mode batch --output json
   bindery bench unix:/run/a.sock application/wiki --user ada --compare unix:/run/b.sock --compare do-nothing
   bindery bench unix:/run/a.sock application/wiki --mode ext-authz --header 'X-Authentik-Username: ada'
+  bindery bench 127.0.0.1:9000 --mode raw --rpc /example.v1.Service/Method --messages requests.bin
 
 Exit code: 0 measured, 1 measured but some calls ended in errors, 2 nothing measured.")]
 pub(super) struct BenchArgs {
-    /// Server to put load on: http://ADDRESS:PORT, or unix:PATH
+    /// Server to put load on: http(s)://ADDRESS:PORT, or unix:PATH
     #[arg(value_name = "ADDRESS")]
     address: String,
 
@@ -74,6 +78,9 @@ pub(super) struct BenchArgs {
 
     #[command(flatten)]
     servers: ServerArgs,
+
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// How to show the result
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output", default_value_t = Format::Text)]
@@ -162,8 +169,8 @@ pub(super) fn run(args: BenchArgs, screen: &mut Screen<'_>) -> Exit {
 }
 
 fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Target>, Measured), String> {
-    let BenchArgs { address, question, ask, load, servers, .. } = args;
-    let plan = Arc::new(plan(load, questions::prepare(ask, question)?)?);
+    let BenchArgs { address, question, ask, load, servers, reach, .. } = args;
+    let plan = Arc::new(plan(load, questions::prepare(ask, question)?, reach.credentials())?);
     let mut targets = Vec::new();
     for name in std::iter::once(address).chain(servers.compare) {
         let url = if name == DO_NOTHING { String::new() } else { address::url(&name)? };
@@ -176,6 +183,9 @@ fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Tar
     }
     if targets.first().is_some_and(|first| first.url.is_empty()) && targets.len() > 1 {
         return Err(format!("`{DO_NOTHING}` cannot come first; name it with --compare"));
+    }
+    if plan.prepared.mode == Mode::Raw && targets.iter().any(|target| target.url.is_empty()) {
+        return Err(format!("`{DO_NOTHING}` knows no ready-made messages; leave it out with --mode raw"));
     }
     let rounds = servers.rounds.unwrap_or(if targets.len() > 1 { ROUNDS } else { 1 });
     if rounds == 0 {
@@ -198,7 +208,7 @@ fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Tar
                 target.whose = Some(Whose::Threads(nothing::THREADS));
                 continue;
             }
-            let answer = ask_once(&target.url, &plan.prepared).await?;
+            let answer = ask_once(&target.url, &plan).await?;
             answers = answers.or(answer);
             target.whose = match pids.next() {
                 Some(pid) => Some(known(pid)?),
@@ -214,7 +224,7 @@ fn bench(args: BenchArgs, screen: &mut Screen<'_>) -> Result<(Arc<Plan>, Vec<Tar
 }
 
 /// The plan of the arguments.
-fn plan(load: LoadArgs, prepared: Prepared) -> Result<Plan, String> {
+fn plan(load: LoadArgs, prepared: Prepared, credentials: Credentials) -> Result<Plan, String> {
     let seconds = |name: &str, value: f64| {
         Duration::try_from_secs_f64(value)
             .map_err(|_| format!("{name}: {value} is no number of seconds; write one such as 10 or 0.5"))
@@ -250,6 +260,7 @@ fn plan(load: LoadArgs, prepared: Prepared) -> Result<Plan, String> {
         random: load.poisson,
         max_wait: seconds("max-wait", load.max_wait)?,
         deadline: load.deadline_ms.map(Duration::from_millis),
+        credentials,
         warm_up,
         duration,
     })
@@ -285,10 +296,11 @@ async fn listener(url: &str) -> Option<Whose> {
 
 /// Asks the first question alone, so that a wrong address or question is noticed before load is put. Gives the answer,
 /// if there is one.
-async fn ask_once(url: &str, prepared: &Prepared) -> Result<Option<Answers>, String> {
+async fn ask_once(url: &str, plan: &Plan) -> Result<Option<Answers>, String> {
     use crate::proto::v1::decision_service_client::DecisionServiceClient;
     use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
-    let channel = calls::connect(url).await?;
+    let prepared = &plan.prepared;
+    let channel = calls::connect(url, &plan.credentials).await?;
     let asked = async {
         match &prepared.first {
             First::Check(question) => {
@@ -298,6 +310,10 @@ async fn ask_once(url: &str, prepared: &Prepared) -> Result<Option<Answers>, Str
             First::Envoy(question) => {
                 let answer = AuthorizationClient::new(channel).check(question.as_ref().clone()).await;
                 answer.map(|answer| Answers { envoy: answer.into_inner(), ..Answers::default() })
+            }
+            First::Raw(body) => {
+                let answered = calls::ask(channel, prepared.path.clone(), body.clone()).await;
+                answered.map(|()| Answers::default())
             }
         }
     };

@@ -2,9 +2,10 @@
 //!
 //! Must not know: when calls are made, how they are counted.
 
-use super::codec::{Answer, Batch, Checked, EnvoyAnswer, Raw, StreamAnswer, Streamed};
-use super::questions::Mode;
+use super::codec::{Answer, Batch, Checked, EnvoyAnswer, Raw, StreamAnswer, Streamed, Unread};
+use super::questions::{Mode, Prepared};
 use super::tally::{Failure, Outcome};
+use crate::tls::client::{Credentials, Link};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use std::collections::HashMap;
@@ -14,14 +15,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
-
-const CHECK: &str = "/bindery.v1.DecisionService/Check";
-const CHECK_BATCH: &str = "/bindery.v1.DecisionService/CheckBatch";
-const CHECK_STREAM: &str = "/bindery.v1.DecisionService/CheckStream";
-const ENVOY_CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,22 +28,34 @@ const LATE: Failure = Failure { code: Code::DeadlineExceeded, local: false };
 /// Connects to a server.
 ///
 /// # Errors
-/// That nobody answers there, and why.
-pub(super) async fn connect(url: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|_| format!("`{url}` is no address; write http://ADDRESS:PORT or unix:PATH"))?;
-    endpoint.connect_timeout(CONNECT).connect().await.map_err(|error| {
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        format!("nobody answers at `{url}` ({cause}); start the server first")
+/// That nobody answers there who is trusted, and why.
+pub(super) async fn connect(url: &str, credentials: &Credentials) -> Result<Link, String> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| {
+        format!("`{url}` is no address; write http://ADDRESS:PORT, https://ADDRESS:PORT or unix:PATH")
+    })?;
+    credentials.connect(endpoint, CONNECT).await.map_err(|why| {
+        let remedy = if url.starts_with("https:") {
+            "start the server first, and name whom to trust with --authorities"
+        } else {
+            "start the server first"
+        };
+        format!("nobody answers at `{url}` ({why}); {remedy}")
     })
+}
+
+/// Makes one call, whose answer nobody reads.
+///
+/// # Errors
+/// As the server, or the connection, has it.
+pub(super) async fn ask(link: Link, path: PathAndQuery, body: Bytes) -> Result<(), Status> {
+    let mut grpc = Grpc::new(link);
+    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    grpc.unary(Request::new(body), path, Raw::<Unread>::default()).await.map(|_| ())
 }
 
 /// One connection, which many calls share.
 pub(super) struct Line {
-    channel: Channel,
+    link: Link,
     stream: Mutex<Stream>,
 }
 
@@ -60,15 +68,15 @@ struct Stream {
 
 impl Line {
     /// A line over a connection.
-    pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, stream: Mutex::default() }
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, stream: Mutex::default() }
     }
 }
 
 /// Makes calls, one after the other.
 pub(super) struct Caller {
     line: Arc<Line>,
-    grpc: Grpc<Channel>,
+    grpc: Grpc<Link>,
     path: PathAndQuery,
     mode: Mode,
     /// Questions in a call.
@@ -83,22 +91,15 @@ impl Caller {
     pub(super) fn new(
         line: &Arc<Line>,
         number: u32,
-        mode: Mode,
-        each: u64,
+        prepared: &Prepared,
         deadline: Option<Duration>,
     ) -> Self {
-        let path = match mode {
-            Mode::Unary => CHECK,
-            Mode::Batch => CHECK_BATCH,
-            Mode::Stream => CHECK_STREAM,
-            Mode::ExtAuthz => ENVOY_CHECK,
-        };
         Self {
             line: Arc::clone(line),
-            grpc: Grpc::new(line.channel.clone()),
-            path: PathAndQuery::from_static(path),
-            mode,
-            each,
+            grpc: Grpc::new(line.link.clone()),
+            path: prepared.path.clone(),
+            mode: prepared.mode,
+            each: prepared.each,
             id: number.into(),
             deadline,
         }
@@ -122,6 +123,7 @@ impl Caller {
             Mode::Unary => self.unary::<Checked>(body).await,
             Mode::Batch => self.unary::<Batch>(body).await,
             Mode::ExtAuthz => self.unary::<EnvoyAnswer>(body).await,
+            Mode::Raw => self.unary::<Unread>(body).await,
             Mode::Stream => self.streamed(body).await,
         }
     }
@@ -174,7 +176,7 @@ fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
 }
 
 /// Opens the stream of a line.
-fn open(line: &Arc<Line>, grpc: &Grpc<Channel>, path: &PathAndQuery) -> mpsc::UnboundedSender<Streamed> {
+fn open(line: &Arc<Line>, grpc: &Grpc<Link>, path: &PathAndQuery) -> mpsc::UnboundedSender<Streamed> {
     // Bounded by the callers, each of which waits for its answer.
     let (sender, questions) = mpsc::unbounded_channel();
     let (line, mut grpc, path) = (Arc::clone(line), grpc.clone(), path.clone());
@@ -192,7 +194,7 @@ fn open(line: &Arc<Line>, grpc: &Grpc<Channel>, path: &PathAndQuery) -> mpsc::Un
 /// Hands answers to those that wait for them, until the stream ends; says how it ended.
 async fn read(
     line: &Line,
-    grpc: &mut Grpc<Channel>,
+    grpc: &mut Grpc<Link>,
     path: PathAndQuery,
     questions: mpsc::UnboundedReceiver<Streamed>,
 ) -> Failure {

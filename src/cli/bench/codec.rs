@@ -170,6 +170,16 @@ impl Answer for StreamAnswer {
     }
 }
 
+/// An answer of which nothing is read: that it came is what counts.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Unread {}
+
+impl Answer for Unread {
+    fn outcome(&self) -> Outcome {
+        Outcome { unread: 1, ..Outcome::default() }
+    }
+}
+
 /// Of Envoy's `CheckResponse`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct EnvoyAnswer {
@@ -248,6 +258,15 @@ mod tests {
         let answer = v1::CheckStreamResponse { id: 300, result }.encode_to_vec();
         let answer = StreamAnswer::decode(answer.as_slice()).unwrap();
         assert_eq!((answer.id, answer.outcome().shed()), (300, 1));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_counts_whatever_it_says() {
+        for decision in [v1::Decision::Allow, v1::Decision::Deny] {
+            let outcome = read::<Unread>(&response(decision));
+            assert_eq!((outcome.unread, outcome.answered(), outcome.errors()), (1, 1, 0));
+        }
+        assert_eq!(read::<Unread>(&v1::CheckResponse::default()).answered(), 1);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::questions::Prepared;
 use super::schedule::Schedule;
 use super::tally::{Outcome, Tally, Times};
 use super::timer::Timer;
+use crate::tls::client::Credentials;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -46,6 +47,8 @@ pub(super) struct Plan {
     pub(super) max_wait: Duration,
     /// How long a call may take, which the server is told.
     pub(super) deadline: Option<Duration>,
+    /// Whom to trust, and what shows who calls.
+    pub(super) credentials: Credentials,
     /// Time before anything is measured.
     pub(super) warm_up: Duration,
     /// Time that is measured.
@@ -189,9 +192,8 @@ pub(super) async fn generate(
             continue;
         }
         let Some(line) = lines.get(connection / plan.threads) else { continue };
-        let Prepared { mode, each, .. } = plan.prepared;
         let name = u32::try_from(number).unwrap_or(u32::MAX);
-        let caller = Caller::new(line, name, mode, each, plan.deadline);
+        let caller = Caller::new(line, name, &plan.prepared, plan.deadline);
         tasks.spawn(work(Arc::clone(&shared), caller));
     }
     if let Some(rate) = plan.rate {
@@ -215,7 +217,7 @@ pub(super) async fn generate(
 async fn lines(plan: &Plan, url: &str, thread: usize) -> Result<Vec<Arc<Line>>, String> {
     let mut lines = Vec::new();
     for _ in (thread..plan.connections).step_by(plan.threads) {
-        lines.push(Arc::new(Line::new(connect(url).await?)));
+        lines.push(Arc::new(Line::new(connect(url, &plan.credentials).await?)));
     }
     Ok(lines)
 }

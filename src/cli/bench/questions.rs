@@ -2,6 +2,7 @@
 //!
 //! Must not know: how often and when they are sent.
 
+use super::messages;
 use crate::cli::check::question::QuestionArgs;
 use crate::proto::{self, v1};
 use crate::sync::source;
@@ -13,6 +14,7 @@ use envoy_types::pb::envoy::config::core::v3::{self as core, SocketAddress};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request};
 use http::Uri;
+use http::uri::PathAndQuery;
 use prost::Message as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ pub(super) enum Mode {
     Stream,
     /// As Envoy asks, one request a call
     ExtAuthz,
+    /// Ready-made messages, one a call, of any service that speaks gRPC
+    Raw,
 }
 
 impl Mode {
@@ -42,6 +46,18 @@ impl Mode {
             Self::Batch => "batch",
             Self::Stream => "stream",
             Self::ExtAuthz => "ext_authz",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// What is called. None: whoever asks has to say.
+    const fn path(self) -> Option<&'static str> {
+        match self {
+            Self::Unary => Some("/bindery.v1.DecisionService/Check"),
+            Self::Batch => Some("/bindery.v1.DecisionService/CheckBatch"),
+            Self::Stream => Some("/bindery.v1.DecisionService/CheckStream"),
+            Self::ExtAuthz => Some("/envoy.service.auth.v3.Authorization/Check"),
+            Self::Raw => None,
         }
     }
 }
@@ -74,6 +90,14 @@ pub(super) struct AskArgs {
     /// With --mode ext-authz: a header of the client's request; may be given several times
     #[arg(long, value_name = "NAME:VALUE")]
     header: Vec<String>,
+
+    /// With --mode raw: what is called
+    #[arg(long, value_name = "/PACKAGE.SERVICE/METHOD")]
+    rpc: Option<String>,
+
+    /// With --mode raw: file of requests to use in turns, as protobuf messages each of which follows its length, a varint
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["QuestionArgs", "AboutArgs", "request"])]
+    messages: Option<PathBuf>,
 }
 
 /// The first question in full.
@@ -83,6 +107,8 @@ pub(super) enum First {
     Check(Box<v1::CheckRequest>),
     /// Of Envoy's `Authorization`.
     Envoy(Box<CheckRequest>),
+    /// Of some other service.
+    Raw(Bytes),
 }
 
 /// What is sent.
@@ -90,6 +116,8 @@ pub(super) enum First {
 pub(super) struct Prepared {
     /// How it is sent.
     pub(super) mode: Mode,
+    /// What is called.
+    pub(super) path: PathAndQuery,
     /// Messages, used in turns. Never empty.
     pub(super) bodies: Vec<Bytes>,
     /// Questions in each.
@@ -122,6 +150,13 @@ fn get() -> String {
 /// # Errors
 /// What is wrong with arguments or the file.
 pub(super) fn prepare(ask: AskArgs, question: QuestionArgs) -> Result<Prepared, String> {
+    let path = path(&ask)?;
+    if let Some(file) = &ask.messages {
+        let bodies = messages::read(file).map_err(|why| format!("messages: {why}"))?;
+        let first = bodies.first().cloned().ok_or("messages: there are none in the file")?;
+        let questions = bodies.len();
+        return Ok(Prepared { mode: ask.mode, path, bodies, each: 1, questions, first: First::Raw(first) });
+    }
     if ask.mode == Mode::ExtAuthz {
         let requests = match &ask.file {
             Some(path) => wanted(path)?,
@@ -134,6 +169,7 @@ pub(super) fn prepare(ask: AskArgs, question: QuestionArgs) -> Result<Prepared, 
         let first = requests.first().cloned().ok_or("questions: there are none in the file")?;
         return Ok(Prepared {
             mode: ask.mode,
+            path,
             bodies: requests.iter().map(|request| request.encode_to_vec().into()).collect(),
             each: 1,
             questions: requests.len(),
@@ -155,11 +191,33 @@ pub(super) fn prepare(ask: AskArgs, question: QuestionArgs) -> Result<Prepared, 
     };
     Ok(Prepared {
         mode: ask.mode,
+        path,
         bodies,
         each: each as u64,
         questions: questions.len(),
         first: First::Check(Box::new(first)),
     })
+}
+
+/// What is called. Whatever else only raw messages have is there with them, and nowhere else.
+fn path(ask: &AskArgs) -> Result<PathAndQuery, String> {
+    let raw = ask.mode == Mode::Raw;
+    for (name, given) in [("rpc", ask.rpc.is_some()), ("messages", ask.messages.is_some())] {
+        match (raw, given) {
+            (true, false) => Err(format!("{name}: missing; --mode raw wants --rpc and --messages")),
+            (false, true) => Err(format!("{name}: there is none but with --mode raw; give that as well")),
+            _ => Ok(()),
+        }?;
+    }
+    let path = ask.mode.path().or(ask.rpc.as_deref()).unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').collect();
+    let wrong = || format!("rpc: `{path}` is no method; write /PACKAGE.SERVICE/METHOD");
+    match parts.as_slice() {
+        ["", service, method] if !service.is_empty() && !method.is_empty() && !method.contains('?') => {
+            path.parse().map_err(|_| wrong())
+        }
+        _ => Err(wrong()),
+    }
 }
 
 /// Batches that have every question at least once; the last goes on with the first questions.
@@ -382,6 +440,15 @@ mod tests {
             (&["application/a", "--user=a", "--mode=batch", "--batch-size=0"], "from 1 to 1000"),
             (&["--mode=ext-authz", "--header=x"], "write NAME:VALUE"),
             (&["--questions=/no/such"], "cannot be read"),
+            (&["--mode=raw", "--messages=m"], "rpc: missing"),
+            (&["--mode=raw", "--rpc=/a.B/C"], "messages: missing"),
+            (&["application/a", "--user=a", "--rpc=/a.B/C"], "give that as well"),
+            (&["--mode=raw", "--messages=m", "--rpc=a.B/C"], "write /PACKAGE.SERVICE/METHOD"),
+            (&["--mode=raw", "--messages=m", "--rpc=/a.B/C?d"], "write /PACKAGE.SERVICE/METHOD"),
+            (
+                &["--mode=raw", "--messages=/no/such", "--rpc=/a.B/C"],
+                "messages: the file `/no/such` cannot be read",
+            ),
         ] {
             let error = wrong(prepared(arguments));
             assert!(error.contains(part), "{error}");

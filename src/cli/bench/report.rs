@@ -3,6 +3,7 @@
 //! Must not know: how it was measured.
 
 use super::generator::Plan;
+use super::questions::Mode;
 use super::rounds::{Measured, Round, Target};
 use super::tally::Tally;
 use crate::cli::diff::Format;
@@ -166,12 +167,12 @@ impl<'a> Server<'a> {
     fn show(&self, plan: &Plan, screen: &mut Screen<'_>) {
         let total = &self.total;
         let row = |name: &str, count: u64| vec![name.to_owned(), count.to_string()];
-        let mut rows = vec![
-            [row("answered", total.answered()), vec![format!("{:.0}/s", self.rate.median)]].concat(),
-            row("  allowed", total.allowed),
-            row("  denied", total.denied),
-            row("shed", total.shed),
-        ];
+        let mut rows =
+            vec![[row("answered", total.answered()), vec![format!("{:.0}/s", self.rate.median)]].concat()];
+        if plan.prepared.mode != Mode::Raw {
+            rows.extend([row("  allowed", total.allowed), row("  denied", total.denied)]);
+        }
+        rows.push(row("shed", total.shed));
         rows.extend(total.errors.iter().map(|(name, count)| row(name, *count)));
         for (name, count) in [("unanswered", total.unanswered()), ("not sent", total.not_sent)] {
             if count > 0 {
@@ -302,6 +303,7 @@ fn tally_json(tally: &Tally) -> Value {
         "answered": tally.answered(),
         "allowed": tally.allowed,
         "denied": tally.denied,
+        "unread": tally.unread,
         "shed": tally.shed,
         "errors": tally.errors,
         "failed": tally.failed(),
@@ -411,7 +413,7 @@ const fn mebibytes(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::questions::{First, Mode, Prepared};
+    use super::super::questions::{First, Prepared};
     use super::super::rounds::Used;
     use super::super::tally::{Outcome, Times};
     use super::*;
@@ -420,6 +422,7 @@ mod tests {
         Plan {
             prepared: Prepared {
                 mode: Mode::Unary,
+                path: http::uri::PathAndQuery::from_static("/"),
                 bodies: Vec::new(),
                 each: 1,
                 questions: 1,
@@ -432,6 +435,7 @@ mod tests {
             random: false,
             max_wait: Duration::from_secs(1),
             deadline: None,
+            credentials: crate::tls::client::Credentials::default(),
             warm_up: Duration::from_secs(1),
             duration: Duration::from_secs(2),
         }

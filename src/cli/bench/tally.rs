@@ -43,6 +43,8 @@ pub(super) struct Outcome {
     pub(super) allowed: u64,
     /// Questions that were denied.
     pub(super) denied: u64,
+    /// Questions that were answered, and nobody read how.
+    pub(super) unread: u64,
     /// Questions without an answer.
     pub(super) failed: Vec<(Failure, u64)>,
 }
@@ -67,7 +69,7 @@ impl Outcome {
 
     /// Questions that were answered.
     pub(super) const fn answered(&self) -> u64 {
-        self.allowed + self.denied
+        self.allowed + self.denied + self.unread
     }
 
     /// Questions that the server had no time for.
@@ -126,6 +128,8 @@ pub(super) struct Tally {
     pub(super) allowed: u64,
     /// Of the questions sent: denied.
     pub(super) denied: u64,
+    /// Of the questions sent: answered, and nobody read how.
+    pub(super) unread: u64,
     /// Of the questions sent: the server had no time.
     pub(super) shed: u64,
     /// Of the questions sent: failed otherwise, by the name of the failure.
@@ -157,6 +161,7 @@ impl Tally {
             not_sent: 0,
             allowed: 0,
             denied: 0,
+            unread: 0,
             shed: 0,
             errors: BTreeMap::new(),
             latency: empty()?,
@@ -181,6 +186,7 @@ impl Tally {
         if times.due.is_some() {
             self.allowed += outcome.allowed;
             self.denied += outcome.denied;
+            self.unread += outcome.unread;
             self.shed += shed;
             for (failure, count) in outcome.failed.iter().filter(|(failure, _)| !failure.is_shed()) {
                 *self.errors.entry(failure.name()).or_default() += count;
@@ -235,6 +241,7 @@ impl Tally {
         self.not_sent += other.not_sent;
         self.allowed += other.allowed;
         self.denied += other.denied;
+        self.unread += other.unread;
         self.shed += other.shed;
         for (name, count) in &other.errors {
             *self.errors.entry(name.clone()).or_default() += count;
@@ -253,7 +260,7 @@ impl Tally {
 
     /// Of the questions sent: answered.
     pub(super) const fn answered(&self) -> u64 {
-        self.allowed + self.denied
+        self.allowed + self.denied + self.unread
     }
 
     /// Of the questions sent: failed other than for want of time.
