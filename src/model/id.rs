@@ -199,7 +199,7 @@ mod tests {
             let (wanted, id) = (IdRef::new(text), Id::new(text));
             let same = hash(&|hasher| std::hash::Hash::hash(&wanted, hasher));
             assert_eq!(same, hash(&|hasher| std::hash::Hash::hash(&id, hasher)), "{text}");
-            assert!(ids.iter().filter(|id| wanted.equivalent(id)).eq([&id]), "{text}");
+            assert!(ids.iter().filter(|id| wanted.equivalent(*id)).eq([&id]), "{text}");
         }
     }
 
