@@ -66,7 +66,7 @@ fn main() {
     let cold = resident_kib();
     for target in 0..TARGETS {
         let question = Question {
-            target: TargetRef::Named(TargetKind::Application, format!("application-{target}").into()),
+            target: TargetRef::Named(TargetKind::Application, format!("application-{target}")),
             subject: Subject { username: Some("alice".into()), ..Subject::default() },
             context: Context::at(Timestamp::new(0, 0)),
             scope: Scope::WithParents,

@@ -316,7 +316,7 @@ impl Answers for Surroundings<'_> {
 
     fn users(&self, filters: &Value) -> Object {
         let object = |user: &Arc<User>| {
-            let subject = Subject { user_id: Some(user.id.to_string().into()), ..Subject::default() };
+            let subject = Subject { user_id: Some(user.id.to_string()), ..Subject::default() };
             let member = self.snapshot.member(&subject);
             user_object(user, member.is_superuser, &self.snapshot.groups_of(&member))
         };

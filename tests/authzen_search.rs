@@ -83,7 +83,7 @@ mod tests {
         let users: Vec<String> = snapshot.users().map(|user| user.username.to_string()).collect();
         for kind in TargetKind::ALL {
             let ids: Vec<String> =
-                snapshot.ids_of(ResourceKind::Target(kind)).map(ToString::to_string).collect();
+                snapshot.ids_of(ResourceKind::Target(kind)).map(|id| id.to_string()).collect();
             let mut passing: BTreeSet<(String, String)> = BTreeSet::new();
             for user in users.iter().map(String::as_str).chain(["stranger"]) {
                 for id in &ids {
@@ -96,7 +96,7 @@ mod tests {
                 // Names lead to what is meant.
                 let id_of = |name: &String| {
                     let key = snapshot.find(&TargetRef::of(kind, name)).unwrap();
-                    snapshot.target_data(key).unwrap().id.to_string()
+                    snapshot.target(key).unwrap().target.id.to_string()
                 };
                 let found: BTreeSet<String> = found.iter().map(id_of).collect();
                 let expected: BTreeSet<String> =

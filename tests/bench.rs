@@ -389,7 +389,11 @@ policy_bindings:
             let json = report(&ran);
             let one = round(&json);
             assert_eq!((number(&one["answered"]), number(&one["unanswered"])), (0, 0), "{one}");
-            assert_eq!(one["errors"].as_object().unwrap().keys().collect::<Vec<_>>(), ["DEADLINE_EXCEEDED"]);
+            // So many calls that are taken back may end a connection: that is HTTP/2's bound against rapid resets.
+            let errors = one["errors"].as_object().unwrap();
+            assert!(errors.contains_key("DEADLINE_EXCEEDED"), "{one}");
+            let is_known = |name: &String| name == "DEADLINE_EXCEEDED" || name.starts_with("connection: ");
+            assert!(errors.keys().all(is_known), "{one}");
         }
     }
 

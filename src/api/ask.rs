@@ -48,6 +48,7 @@ pub struct Pending {
 
 /// What came of a first try.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box around most answers would be their one allocation")]
 pub enum Attempt {
     /// The answer.
     Answered(Reply),

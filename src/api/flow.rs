@@ -165,7 +165,7 @@ impl FlowApi {
         let values = context.and_then(|context| context.values.as_ref());
         let text = |value: Option<&prost_types::Value>| match value.and_then(|value| value.kind.as_ref()) {
             Some(Kind::StringValue(text)) => given(text),
-            Some(Kind::NumberValue(number)) => Some(number.to_string().into()),
+            Some(Kind::NumberValue(number)) => Some(number.to_string()),
             _ => None,
         };
         let entry = values.and_then(|values| values.fields.get("pending_user"));

@@ -127,7 +127,7 @@ impl Lists {
         let put = |user: &Arc<User>| {
             // Looked at once more: the order outlives what it was made of.
             let user = snapshot.user_named(&user.username).filter(|user| user.is_active)?;
-            question.subject = Subject { user_id: Some(user.id.to_string().into()), ..Subject::default() };
+            question.subject = Subject { user_id: Some(user.id.to_string()), ..Subject::default() };
             adapt(&mut question, user);
             Some(verdict(snapshot, &question))
         };

@@ -23,7 +23,7 @@ impl Snapshot {
         };
         let named = name.map(|name| TargetRef::of(kind, &name));
         let leads_here = |named: &TargetRef| self.find(named) == Ok(key);
-        Some(named.filter(leads_here).unwrap_or_else(|| TargetRef::Named(kind, target.id.to_string().into())))
+        Some(named.filter(leads_here).unwrap_or_else(|| TargetRef::Named(kind, target.id.to_string())))
     }
 
     /// Every target of a kind, in the order of its name in questions.

@@ -154,7 +154,7 @@ pub(crate) fn any_change(dice: &mut Dice) -> Update {
 pub(crate) fn allowed(snapshot: &Snapshot) -> BTreeSet<(u64, u64)> {
     let mut all = BTreeSet::new();
     for (user, application) in (0..USERS).flat_map(|user| (0..APPLICATIONS).map(move |it| (user, it))) {
-        let username = Some(format!("user{user}").into());
+        let username = Some(format!("user{user}"));
         let question = Question {
             target: format!("application/app{application}").parse().unwrap(),
             subject: Subject { username, ..Subject::default() },
@@ -177,7 +177,7 @@ pub(crate) fn allowed(snapshot: &Snapshot) -> BTreeSet<(u64, u64)> {
 fn led(snapshot: &Snapshot) -> Vec<Option<String>> {
     let path = |number: u64, path| {
         let found = snapshot.route(&format!("host{number}.example"), path, "GET")?;
-        let name = snapshot.target_data(found.key?)?.display_name();
+        let name = snapshot.target(found.key?)?.target.display_name();
         Some(format!("{}: {name}", found.id))
     };
     (0..ROUTES).flat_map(|number| [path(number, "/"), path(number, "/x")]).collect()

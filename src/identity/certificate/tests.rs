@@ -10,7 +10,7 @@ async fn ask(identifier: &Identifier, principal: &str) -> Identified {
 
 async fn username(settings: &str, principal: &str) -> Option<String> {
     match ask(&new(settings).unwrap(), principal).await {
-        Identified::Somebody(identity) => Some(identity.subject.username.unwrap().into()),
+        Identified::Somebody(identity) => Some(identity.subject.username.unwrap()),
         Identified::Refused { reason: Reason::PrincipalNotAllowed, .. } => None,
         other => panic!("{other:?}"),
     }
