@@ -73,7 +73,7 @@ mod tests {
         let snapshot = store.load();
         let found = snapshot.route(host, path, method)?;
         assert_eq!(snapshot.find(found.target).ok(), found.key);
-        let id = snapshot.target_data(found.key.unwrap()).unwrap().id.to_string();
+        let id = snapshot.target(found.key.unwrap()).unwrap().target.id.to_string();
         Some((found.id.to_string(), id))
     }
 
