@@ -30,7 +30,7 @@
 //! | [`places`] | where addresses are, from GeoIP databases that may be replaced while in use | who asks, policies |
 //! | [`decision`] | any and all, negation, failure results, leaning targets, flow plans, explanations | protobuf, gRPC, async, clocks (time is an argument) |
 //! | [`proto`] | the generated messages, their JSON mapping, free data | what a message means |
-//! | [`store`] | the snapshot in force, deriving the next one, the hot set, which route a request fits | who writes, who asks |
+//! | [`store`] | the snapshot in force with its packed bindings, deriving the next one, the hot set of what is compiled, which route a request fits | who writes, who asks |
 //! | [`evaluators`] | what policies need that is not in memory: waits, other processes and servers, under timeouts | who asks |
 //! | [`sync`] | reading, validating and applying configuration: bundles, blueprints, watched files, streams in both directions; all of it through one ledger | the decision API |
 //! | [`identity`] | who is asking, from tokens, certificates and headers, and what of it may be trusted | gateways and their protocols, the directory, decisions |

@@ -1,7 +1,8 @@
 //! The hot set: compiled binding sets, filled on first use.
 //!
-//! Each entry is stamped with what it was compiled from, so that a change to one target or policy makes just what
-//! depends on it cold. Must not know: how to compile.
+//! Only what is worth it is here: sets with policies, which are looked up once for all questions, and large ones, which are
+//! indexed by whom they are about. Each entry is stamped with what it was compiled from, so that a change to one target or
+//! policy makes just what depends on it cold. Must not know: how to compile.
 
 use super::PolicyEntry;
 use crate::decision::{BindingSet, BoundTarget, TargetKey};
