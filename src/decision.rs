@@ -6,6 +6,7 @@ mod engine;
 pub mod flow;
 mod lean;
 mod member;
+mod memberships;
 mod rows;
 mod set;
 mod summary;
