@@ -22,7 +22,7 @@ mod tests {
     #[global_allocator]
     static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-    const TARGETS: usize = 20_000;
+    const TARGETS: usize = 8_000;
     const EACH: usize = 5;
 
     /// As authentik has them.
