@@ -104,7 +104,13 @@ impl Nothing {
             listener.set_nonblocking(true).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-            runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+            let incoming = TcpListenerStream::new(listener).map(|taken| {
+                let stream = taken?;
+                // As bindery has it: without it, answers wait for more to send.
+                stream.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(stream)
+            });
+            runtime.spawn(server.serve_with_incoming(incoming));
             (format!("http://{address}"), None)
         };
         drop(_entered);
