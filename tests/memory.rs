@@ -22,7 +22,7 @@ mod tests {
     #[global_allocator]
     static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-    const TARGETS: usize = 8_000;
+    const TARGETS: usize = 10_000;
     const EACH: usize = 5;
 
     /// As authentik has them.
@@ -38,7 +38,7 @@ mod tests {
             let binding = v1::PolicyBinding {
                 id: uuid(1_000_000 + number * EACH + place),
                 target: Some(target(T::Application(id.clone()))),
-                group: Some(group_id(&uuid(2_000_000 + (number + place) % 1_000))),
+                group: Some(group_id(&uuid(2_000_000 + (number + place) % 100))),
                 order: i32::try_from(place).unwrap(),
                 ..Default::default()
             };
