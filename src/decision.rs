@@ -31,10 +31,10 @@ pub trait View: World {
     fn find(&self, target: &TargetRef) -> Result<TargetKey, Unresolved>;
 
     /// A target with its bindings; nothing for a key of another revision.
-    fn target(&self, key: TargetKey) -> Option<&BoundTarget>;
+    fn target(&self, key: TargetKey) -> Option<&Arc<BoundTarget>>;
 
-    /// What is compiled of a target's bindings. Asked for where they are not plain, or are reported.
-    fn binding_set(&self, target: &BoundTarget) -> Arc<BindingSet>;
+    /// What is compiled of the bindings of a target of this revision that is not plain.
+    fn binding_set(&self, target: &Arc<BoundTarget>) -> Arc<BindingSet>;
 
     /// The result of a target without an enabled binding that does not say itself.
     fn default_empty_result(&self) -> bool;

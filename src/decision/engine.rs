@@ -142,14 +142,16 @@ impl State {
 
 impl<V: View> Run<'_, V> {
     /// Evaluates the bindings of one target.
-    pub(super) fn evaluate(&self, target: &BoundTarget) -> SetResult {
-        if !self.report && target.is_plain() {
+    pub(super) fn evaluate(&self, target: &Arc<BoundTarget>) -> SetResult {
+        if self.report && target.is_static() {
+            // An explanation names each of them, and nothing of that is worth keeping.
+            return self.evaluate_set(target, &BindingSet::one_by_one(target, |_| None));
+        }
+        if target.is_plain() {
             return self.evaluate_static(target, target.rows().packed(), None);
         }
         let set = self.view.binding_set(target);
         match &set.index {
-            // An explanation names each of them.
-            Some(_) if self.report => self.evaluate_set(target, &BindingSet::one_by_one(target, |_| None)),
             Some(index) if !self.member.anonymous => {
                 let others = index.others.iter();
                 let others = others.filter_map(|row| Some((*row, target.rows().packed_at(*row)?)));

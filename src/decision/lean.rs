@@ -7,6 +7,7 @@ use super::{BoundTarget, Lean, Member, Ticks, View, summarize};
 use crate::model::{
     Answer, Context, Decision, Explain, FlowAuthentication, Question, Reason, Scope, TargetRef, TargetReport,
 };
+use std::sync::Arc;
 
 /// Why a question has no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -158,14 +159,14 @@ impl<V: View> Desk<'_, V> {
         Ok(Part { result, report })
     }
 
-    fn alone(&self, target: &BoundTarget) -> Partial {
+    fn alone(&self, target: &Arc<BoundTarget>) -> Partial {
         let result = self.run.evaluate(target);
         let reason = if result.counted == 0 { Reason::NoBindings } else { Reason::Bindings };
         self.part(target, result, reason)
     }
 
     /// The parent must pass first; when it fails, its messages are the answer's.
-    fn needs(&self, target: &BoundTarget, parent: &BoundTarget) -> Partial {
+    fn needs(&self, target: &Arc<BoundTarget>, parent: &Arc<BoundTarget>) -> Partial {
         let parent = self.alone(parent)?;
         if !parent.result.passing {
             let result = SetResult {
@@ -185,7 +186,7 @@ impl<V: View> Desk<'_, V> {
 
     /// A pass of the access group is a pass; else the device's own bindings decide; without any, the group's failing
     /// result stands. A group without enabled bindings says nothing.
-    fn behind(&self, target: &BoundTarget, group: &BoundTarget) -> Partial {
+    fn behind(&self, target: &Arc<BoundTarget>, group: &Arc<BoundTarget>) -> Partial {
         let group = self.alone(group)?;
         if group.result.counted == 0 {
             return Ok(self.alone(target)?.below(group));

@@ -148,16 +148,12 @@ impl Index {
         let mut first: Option<u32> = None;
         let mut note = |row: u32| first = Some(first.map_or(row, |first| first.min(row)));
         let user = standing.id.iter().chain(&standing.username);
+        user.filter_map(|atom| about(&self.deciders, *atom)).for_each(&mut note);
         if standing.groups.len() > self.deciders.len() {
-            for (atom, row) in &self.deciders {
-                if standing.is_in(*atom) {
-                    note(*row);
-                }
-            }
-            user.filter_map(|atom| about(&self.deciders, *atom)).for_each(&mut note);
+            let found = self.deciders.iter().filter(|(atom, _)| standing.is_in(*atom));
+            found.for_each(|(_, row)| note(*row));
             return first;
         }
-        user.filter_map(|atom| about(&self.deciders, *atom)).for_each(&mut note);
         // Both are sorted, so what comes before one group is behind for the next.
         let mut left = &*self.deciders;
         for atom in &standing.groups {

@@ -50,7 +50,7 @@ impl Snapshot {
         let text = id.to_string();
         let resource = match kind {
             ResourceKind::Target(kind) => {
-                let entry = self.kept(self.target_named(kind, &text)?)?;
+                let entry = self.target(self.target_named(kind, &text)?)?;
                 message::target(&entry.target.id.eq(id).then_some(entry)?.target)
             }
             ResourceKind::PolicyBinding => {
@@ -272,20 +272,20 @@ impl Snapshot {
     pub fn with_surroundings(&self, target: &TargetRef) -> Vec<(ResourceName, Vec<u8>)> {
         let Ok(key) = self.find(target) else { return Vec::new() };
         let mut keys = vec![key];
-        if let Some(entry) = self.kept(key) {
+        if let Some(entry) = self.target(key) {
             keys.extend(match entry.lean {
                 Lean::Needs(other) | Lean::Behind(other) => Some(other),
                 Lean::Nothing | Lean::Authentication(_) => None,
             });
             keys.extend(entry.placed.map(|(flow, _)| flow));
             let stages = self.referrers(Node::Target(key)).filter_map(|node| match node {
-                Node::Target(key) => self.kept(key).filter(|it| it.placed.is_some()).map(|it| it.key),
+                Node::Target(key) => self.target(key).filter(|it| it.placed.is_some()).map(|it| it.key),
                 Node::Policy(_) | Node::Stage(_) | Node::Route(_) => None,
             });
             keys.extend(stages);
         }
         let mut found = Vec::new();
-        for entry in keys.iter().filter_map(|key| self.kept(*key)) {
+        for entry in keys.iter().filter_map(|key| self.target(*key)) {
             let kind = ResourceKind::Target(entry.target.kind());
             let name = ResourceName { kind, id: entry.target.id.to_string().into() };
             if let Some(bytes) = self.resource(kind, &entry.target.id) {

@@ -15,7 +15,7 @@ impl Snapshot {
 
     /// What a target is called in questions: by its unique name where that leads to it, else by its id.
     pub fn name_of(&self, key: TargetKey) -> Option<TargetRef> {
-        let target = &self.kept(key)?.target;
+        let target = &self.target(key)?.target;
         let kind = target.kind();
         let name = match &target.detail {
             TargetDetail::Entitlement(detail) => Some(format!("{}/{}", detail.application, detail.name)),

@@ -178,14 +178,10 @@ impl Snapshot {
         self.hot.drop_all(keys.iter().copied());
     }
 
-    pub(super) fn kept(&self, key: TargetKey) -> Option<&Arc<BoundTarget>> {
-        self.targets.get(key.0)
-    }
-
     /// The target with this id or unique name.
     pub(super) fn target_named(&self, kind: TargetKind, name: &str) -> Option<TargetKey> {
         let has_name = |key: &TargetKey| {
-            let target = self.kept(*key).map(|entry| &entry.target);
+            let target = self.target(*key).map(|entry| &entry.target);
             target.is_some_and(|target| target.key.as_deref() == Some(name) || target.id.is(name))
         };
         self.target_names.get(kind as usize)?.candidates(name).map(TargetKey).find(has_name)
@@ -352,13 +348,13 @@ impl Snapshot {
         let same_policy = |old: &Arc<PolicyEntry>| {
             self.policies.get(old.key).is_some_and(|policy| Arc::ptr_eq(policy, old))
         };
-        self.kept(key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
+        self.target(key).is_some_and(|target| Arc::ptr_eq(target, &hot.target))
             && hot.policies.iter().all(same_policy)
     }
 
     /// The name of an entitlement's or endpoint's application, or of whatever else a target is found by.
     pub(super) fn describe(&self, key: TargetKey) -> String {
-        match self.kept(key) {
+        match self.target(key) {
             Some(entry) => format!("{} `{}`", entry.target.kind().noun(), entry.target.display_name()),
             None => "a target".to_owned(),
         }
@@ -398,7 +394,7 @@ impl View for Snapshot {
             TargetRef::RacEndpointOf { id, application } => {
                 let endpoint = self.target_named(TargetKind::RacEndpoint, id);
                 let application_key = self.target_named(TargetKind::Application, application);
-                let lean = endpoint.and_then(|key| self.kept(key)).map(|entry| entry.lean);
+                let lean = endpoint.and_then(|key| self.target(key)).map(|entry| entry.lean);
                 let belongs =
                     application_key.is_some_and(|application| lean == Some(Lean::Needs(application)));
                 if endpoint.is_some() && !belongs {
@@ -413,18 +409,13 @@ impl View for Snapshot {
         found.ok_or_else(|| Unresolved::NotFound(target.clone()))
     }
 
-    fn target(&self, key: TargetKey) -> Option<&BoundTarget> {
-        self.targets.get(key.0).map(|target| &**target)
+    fn target(&self, key: TargetKey) -> Option<&Arc<BoundTarget>> {
+        self.targets.get(key.0)
     }
 
-    fn binding_set(&self, target: &BoundTarget) -> Arc<BindingSet> {
+    fn binding_set(&self, target: &Arc<BoundTarget>) -> Arc<BindingSet> {
         let key = target.key;
-        let kept =
-            self.targets.get(key.0).filter(|kept| std::ptr::eq(&***kept, target) && !target.is_plain());
-        let hot = kept
-            .map(|kept| self.hot.get(key, self.serial, |hot| self.is_valid(hot, key), || self.compile(kept)));
-        // What is plain is compiled only for its explanation, and not kept.
-        hot.unwrap_or_else(|| Arc::new(BindingSet::new(target, |_| None)))
+        self.hot.get(key, self.serial, |hot| self.is_valid(hot, key), || self.compile(target))
     }
 
     fn default_empty_result(&self) -> bool {
@@ -452,10 +443,10 @@ impl View for Snapshot {
 
 impl FlowView for Snapshot {
     fn flow(&self, key: TargetKey) -> Option<FlowLayout> {
-        let TargetDetail::Flow(flow) = &self.kept(key)?.target.detail else { return None };
+        let TargetDetail::Flow(flow) = &self.target(key)?.target.detail else { return None };
         let place = |node: Node| {
             let Node::Target(key) = node else { return None };
-            let entry = self.kept(key)?;
+            let entry = self.target(key)?;
             let TargetDetail::FlowStageBinding(detail) = &entry.target.detail else { return None };
             let placed = PlacedStage {
                 key,
@@ -471,6 +462,6 @@ impl FlowView for Snapshot {
         let mut stages: Vec<PlacedStage> = self.referrers(Node::Target(key)).filter_map(place).collect();
         stages.sort_by(|a, b| (a.order, &a.binding).cmp(&(b.order, &b.binding)));
         let (authentication, denied_action) = (flow.authentication, flow.denied_action);
-        Some(FlowLayout { id: self.kept(key)?.target.id.clone(), authentication, denied_action, stages })
+        Some(FlowLayout { id: self.target(key)?.target.id.clone(), authentication, denied_action, stages })
     }
 }

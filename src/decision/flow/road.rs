@@ -9,6 +9,7 @@ use crate::decision::engine::{Run, SetResult};
 use crate::model::{Context, Explain, Id, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Under which policies see the plan.
 const FLOW_PLAN: &str = "flow_plan";
@@ -52,7 +53,7 @@ impl<'a, V: FlowView> Road<'a, V> {
     }
 
     /// Evaluates one binding set; `planned`: policies see the plan, as they do but for those of the flow itself.
-    pub(super) fn evaluate(&self, target: &BoundTarget, planned: bool) -> SetResult {
+    pub(super) fn evaluate(&self, target: &Arc<BoundTarget>, planned: bool) -> SetResult {
         let journey = self.journey;
         let report = journey.explain == Explain::Full;
         let run = |context: &Context| {

@@ -4,7 +4,7 @@
 
 use super::bindings::{RowChange, Sorted};
 use super::{Draft, Replace, Upsert};
-use crate::decision::{BoundTarget, Row, TargetKey};
+use crate::decision::{BoundTarget, Row, TargetKey, View as _};
 use crate::model::{Id, ResourceKind, ResourceName, Sum};
 use crate::proto::resource::hash;
 
@@ -172,7 +172,7 @@ impl Draft<'_> {
         const KIND: ResourceKind = ResourceKind::PolicyBinding;
         // First what went, since one that moved to another target is among both.
         for (key, group) in changes.groups() {
-            let Some(entry) = self.base.kept(key) else { continue };
+            let Some(entry) = self.base.target(key) else { continue };
             let removed = group.iter().filter(|(_, change)| matches!(change, RowChange::Removed(_)));
             for row in rows_of(entry, removed.map(|(_, change)| change.id())).into_iter().flatten() {
                 let old = self.base.held_row(entry, &row);
@@ -182,8 +182,8 @@ impl Draft<'_> {
         }
         let counted = self.account.counted.iter().any(|(kind, _)| *kind == KIND);
         for (key, group) in changes.groups() {
-            let Some(entry) = self.next.kept(key).cloned() else { continue };
-            let base = self.base.kept(key);
+            let Some(entry) = self.next.target(key).cloned() else { continue };
+            let base = self.base.target(key);
             let puts = || group.iter().filter_map(|(_, change)| change.row());
             let before = base.map(|base| rows_of(base, puts().map(|row| &row.id))).unwrap_or_default();
             for (row, before) in puts().zip(before.into_iter().chain(std::iter::repeat(None))) {
@@ -215,7 +215,7 @@ impl Draft<'_> {
                 })
                 .collect();
         for (key, rows) in homeless {
-            let Some(entry) = self.base.kept(key) else { continue };
+            let Some(entry) = self.base.target(key) else { continue };
             for row in rows.iter() {
                 let old = self.base.held_row(entry, row);
                 self.enter(KIND, &row.id, Some(&old), None);

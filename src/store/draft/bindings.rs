@@ -162,7 +162,7 @@ impl Draft<'_> {
         if rows.last.as_ref().is_none_or(|(_, key)| *key != target) {
             rows.last = Some((binding.target.clone(), target));
         }
-        let Some(entry) = self.next.kept(target) else { return };
+        let Some(entry) = self.next.target(target) else { return };
         let switches = switches.referring(is_target_by_id(&binding.target, entry), policy_by_id);
         let row = Row { id: binding.id, subject, order: binding.order, switches, expires: binding.expires };
         if let Some(sent) = sent.filter(|sent| self.next.plain_row(entry, &row) != **sent) {
@@ -212,7 +212,7 @@ impl Draft<'_> {
             if !seen.insert(key) {
                 continue;
             }
-            let Some(entry) = base.kept(key) else { continue };
+            let Some(entry) = base.target(key) else { continue };
             for row in entry.rows().iter() {
                 let by_policy = matches!(row.subject, RowSubject::Policy(policy) if self.renamed_policies.contains(&policy));
                 if (by_policy || self.renamed.contains(&key)) && !changed.contains(&row.id) {
@@ -234,7 +234,7 @@ impl Draft<'_> {
                 changed.push(Some(next));
             }
             // Where it is gone, the target is removed together with these bindings.
-            let Some(old) = self.next.kept(key).map(|entry| entry.rows().clone()) else { continue };
+            let Some(old) = self.next.target(key).map(|entry| entry.rows().clone()) else { continue };
             let mut rows = Vec::with_capacity(old.len() + changed.len());
             let (mut upserted, mut removed) = (0, false);
             // In the order of ids, since emptied places keep no id, positions are found first.

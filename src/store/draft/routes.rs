@@ -99,7 +99,7 @@ impl Draft<'_> {
     /// Looks up once more what a route leads to.
     fn lead_anew(&mut self, index: Option<usize>, slot: u32) {
         let Some(entry) = self.next.routes.at(slot).cloned() else { return };
-        let is_gone = |key: TargetKey| self.next.kept(key).is_none();
+        let is_gone = |key: TargetKey| self.next.target(key).is_none();
         if index.is_none()
             && entry.target.is_some_and(is_gone)
             && self.next.find(&entry.route.target).is_err()

@@ -3,7 +3,7 @@
 //! Must not know: bindings, except that a target cannot go while some are bound to it.
 
 use super::{Draft, Gone};
-use crate::decision::{BoundTarget, Lean, Row, TargetKey};
+use crate::decision::{BoundTarget, Lean, Row, TargetKey, View as _};
 use crate::model::{Id, Policy, ResourceKind, ResourceName, Stage, Target, TargetDetail, TargetKind};
 use crate::policy::Compiled;
 use crate::store::PolicyEntry;
@@ -35,7 +35,7 @@ impl Draft<'_> {
         for (index, target) in targets {
             let old = self.next.target_named(target.kind(), &target.id.to_string());
             let old =
-                old.and_then(|key| self.next.kept(key)).filter(|old| old.target.id == target.id).cloned();
+                old.and_then(|key| self.next.target(key)).filter(|old| old.target.id == target.id).cloned();
             if let Some(old) = &old {
                 self.drop_target_names(old);
             }
@@ -66,7 +66,7 @@ impl Draft<'_> {
                 }
                 self.next.targets.set(key.0, Arc::new(bound));
             }
-            let new = self.next.kept(key);
+            let new = self.next.target(key);
             if old.as_ref().zip(new).is_some_and(|(old, new)| is_renamed(old, new)) {
                 self.renamed.insert(key);
             }
@@ -84,7 +84,7 @@ impl Draft<'_> {
         anew.sort_unstable();
         anew.dedup();
         for key in anew {
-            let Some(entry) = self.next.kept(key).cloned() else { continue };
+            let Some(entry) = self.next.target(key).cloned() else { continue };
             if let (TargetDetail::Entitlement(detail), Lean::Needs(application)) =
                 (&entry.target.detail, entry.lean)
             {
@@ -100,7 +100,7 @@ impl Draft<'_> {
 
     /// Resolves what a target refers to, once all targets of the update are known by name.
     fn place_target(&mut self, index: Option<usize>, key: TargetKey, old: Option<Arc<BoundTarget>>) {
-        let Some(entry) = self.next.kept(key).cloned() else { return };
+        let Some(entry) = self.next.target(key).cloned() else { return };
         let Ok((lean, placed)) = self.resolve(index, &entry.target) else { return };
         if let (TargetDetail::Entitlement(entitlement), Lean::Needs(application)) =
             (&entry.target.detail, lean)
@@ -192,7 +192,7 @@ impl Draft<'_> {
 
     pub(super) fn remove_target(&mut self, kind: TargetKind, name: &ResourceName) -> bool {
         let key = self.next.target_named(kind, &name.id);
-        let entry = key.and_then(|key| self.next.kept(key)).filter(|entry| entry.target.id.is(&name.id));
+        let entry = key.and_then(|key| self.next.target(key)).filter(|entry| entry.target.id.is(&name.id));
         let Some(entry) = entry.cloned() else { return false };
         self.drop_target_names(&entry);
         self.drop_references(&entry);
