@@ -42,6 +42,9 @@ pub trait View: World {
     /// All groups of somebody, and whether they are direct.
     fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)>;
 
+    /// Whether one of these groups, or of the direct ones only, has such a name.
+    fn any_group_name(&self, member: &Member<'_>, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool;
+
     /// A row's subject side as people read it.
     fn subject_text(&self, subject: RowSubject) -> String;
 }

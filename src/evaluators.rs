@@ -14,7 +14,7 @@ pub use remote::{RemoteOptions, code_name};
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Question, Subject, User, Value};
-use crate::policy::python::{Call, Outcome, user_object};
+use crate::policy::python::{NotLowered, Call, Outcome, user_object};
 use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
 use crate::telemetry::Metrics;
@@ -166,23 +166,33 @@ impl Evaluators {
             target: target.cloned(),
         };
         let mut verdicts: Vec<Verdict> = Vec::new();
-        let (verdict, value, steps) = loop {
+        let native = policy.python().map(|_| Way::Native);
+        let (outcome, steps, way) = loop {
             let calls = Calls::answered(&verdicts);
             let (person, context, target) = (scene.person(), &scene.context, scene.target.as_ref());
             let input = Input { person, context, target, groups: &scene, world: snapshot, calls: &calls };
-            let (evaluation, steps) = policy.evaluate_counted(&input);
+            let (evaluation, steps) = match policy.python() {
+                Some(program) => (program.valued(&input), None),
+                None => {
+                    let (evaluation, steps) = policy.evaluate_counted(&input);
+                    let evaluation = match evaluation {
+                        Evaluation::Done(verdict) => Ok(Outcome { verdict, raw: Value::Null }),
+                        Evaluation::Deferred(deferred) => Err(deferred),
+                    };
+                    (evaluation, steps)
+                }
+            };
             let (called, deferred) = match evaluation {
-                Evaluation::Done(verdict) => break (verdict, Value::Null, steps),
-                Evaluation::Deferred(Deferred::Called(deferred)) => (true, *deferred),
-                Evaluation::Deferred(deferred) => (false, deferred),
+                Ok(outcome) => break (outcome, steps, native),
+                Err(Deferred::Called(deferred)) => (true, *deferred),
+                Err(deferred) => (false, deferred),
             };
             let end = patience(&deferred, deadline);
             let work = async {
                 match deferred {
                     Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
                     deferred => {
-                        let verdict = self.run(snapshot, deferred, deadline).await;
-                        Outcome { raw: raw(&verdict), verdict }
+                        Outcome::of(self.run(snapshot, deferred, deadline).await)
                     }
                 }
             };
@@ -190,11 +200,13 @@ impl Evaluators {
                 .await
                 .unwrap_or_else(|_| Outcome { verdict: timed_out(timeout), raw: Value::Null });
             if !called {
-                break (outcome.verdict, outcome.raw, None);
+                let way = policy.python().map(|program| Way::Interpreter(program.not_lowered().cloned()));
+                break (outcome, None, way);
             }
             verdicts.push(outcome.verdict);
         };
-        Trial { verdict, value, steps, took: start.elapsed() }
+        let Outcome { verdict, raw: value } = outcome;
+        Trial { verdict, value, steps, way, took: start.elapsed() }
     }
 
     async fn python(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Outcome {
@@ -216,8 +228,19 @@ pub struct Trial {
     pub value: Value,
     /// The steps that it took, where steps are counted.
     pub steps: Option<u64>,
+    /// Of an expression in Python: what answered.
+    pub way: Option<Way>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What answers for an expression in Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The conditions that it was lowered to; or nothing had to run.
+    Native,
+    /// The interpreter: for this reason, or because the question has something that lowered conditions leave to it.
+    Interpreter(Option<NotLowered>),
 }
 
 /// What a deferred policy turns to.
@@ -272,11 +295,9 @@ impl Surroundings<'_> {
                 let (person, context, target) = (scene.person(), &scene.context, scene.target.as_ref());
                 let input =
                     Input { person, context, target, groups: &scene, world: self.snapshot, calls: &calls };
-                match policy.evaluate(&input) {
-                    Evaluation::Done(verdict) => {
-                        return Ok(Some(Outcome { raw: raw(&verdict), verdict }));
-                    }
-                    Evaluation::Deferred(deferred) => deferred,
+                match policy.valued(&input) {
+                    Ok(outcome) => return Ok(Some(outcome)),
+                    Err(deferred) => deferred,
                 }
             };
             let (called, deferred) = match deferred {
@@ -287,8 +308,7 @@ impl Surroundings<'_> {
                 // On the very worker that waits for this: another one might wait for a place that this one has.
                 Deferred::Python(call) => Box::pin(runner.run(&call)).await?,
                 deferred => {
-                    let verdict = self.evaluators.run(self.snapshot, deferred, self.deadline).await;
-                    Outcome { raw: raw(&verdict), verdict }
+                    Outcome::of(self.evaluators.run(self.snapshot, deferred, self.deadline).await)
                 }
             };
             if !called {
@@ -297,10 +317,6 @@ impl Surroundings<'_> {
             verdicts.push(outcome.verdict);
         }
     }
-}
-
-fn raw(verdict: &Verdict) -> Value {
-    verdict.result.as_ref().map_or(Value::Null, |passing| Value::Bool(*passing))
 }
 
 impl Answers for Surroundings<'_> {

@@ -63,6 +63,11 @@ pub trait Groups {
     /// All of them, inherited ones too, and whether somebody is in them directly. A group that only the caller vouches
     /// for has no more than its id or name.
     fn all(&self) -> Vec<(Arc<Group>, bool)>;
+
+    /// Whether one of them, or of the direct ones only, has such a name.
+    fn any_name(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.all().iter().any(|(group, own)| (*own || !direct) && is(&group.name))
+    }
 }
 
 /// What a policy may read.
@@ -341,6 +346,20 @@ impl Compiled {
         match &self.0 {
             Kind::Python(program) => Some(program),
             _ => None,
+        }
+    }
+
+    /// As [`Compiled::evaluate`], with the value that an expression in Python returns; of all others, whether they pass.
+    ///
+    /// # Errors
+    /// What has to happen first.
+    pub fn valued(&self, input: &Input<'_>) -> Result<python::Outcome, Deferred> {
+        if let Kind::Python(program) = &self.0 {
+            return program.valued(input);
+        }
+        match self.evaluate(input) {
+            Evaluation::Done(verdict) => Ok(python::Outcome::of(verdict)),
+            Evaluation::Deferred(deferred) => Err(deferred),
         }
     }
 

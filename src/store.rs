@@ -4,6 +4,7 @@
 //! Must not know: who writes, who asks.
 
 mod atoms;
+mod belonging;
 mod content;
 mod directory;
 mod draft;

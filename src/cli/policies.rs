@@ -80,6 +80,7 @@ pub(super) fn as_json(told: &[Told]) -> serde_json::Value {
             "kind": one.kind,
             "needs": one.report.needs,
             "broken": one.report.broken,
+            "interpreted": one.report.interpreted.as_ref().map(|it| json!({"line": it.line, "what": it.what})),
             "findings": findings,
         })
     };

@@ -10,7 +10,7 @@ use super::output::{Screen, one_line};
 use super::sources::{self, BlueprintArgs, StoreArgs};
 use crate::api::ask;
 use crate::config::PolicyArgs;
-use crate::evaluators::Trial;
+use crate::evaluators::{Trial, Way};
 use crate::model::TargetRef;
 use crate::proto::resource::target_ref;
 use crate::proto::v1;
@@ -220,8 +220,20 @@ fn show(trial: &Trial, screen: &mut Screen<'_>) {
             }
         }
     }
+    if let Some(way) = &trial.way {
+        screen.line(format_args!("way      {}", told(way)));
+    }
     let steps = trial.steps.map(|steps| format!(", {steps} steps")).unwrap_or_default();
     screen.line(format_args!("took     {:.1?}{steps}", trial.took));
+}
+
+/// What answered, for people.
+fn told(way: &Way) -> String {
+    match way {
+        Way::Native => "native".to_owned(),
+        Way::Interpreter(Some(why)) => format!("interpreter, because of {} in line {}", why.what, why.line),
+        Way::Interpreter(None) => "interpreter, because of this question: others are answered natively".to_owned(),
+    }
 }
 
 fn as_json(trial: &Trial) -> serde_json::Value {
@@ -236,6 +248,14 @@ fn as_json(trial: &Trial) -> serde_json::Value {
         "attributes": changes.and_then(|it| it.attributes.as_ref()).map(to_json),
         "nanoseconds": u64::try_from(trial.took.as_nanos()).unwrap_or(u64::MAX),
         "steps": trial.steps,
+        "way": trial.way.as_ref().map(|way| match way {
+            Way::Native => "native",
+            Way::Interpreter(_) => "interpreter",
+        }),
+        "interpreted": trial.way.as_ref().and_then(|way| match way {
+            Way::Interpreter(Some(why)) => Some(json!({"line": why.line, "what": why.what})),
+            _ => None,
+        }),
     })
 }
 

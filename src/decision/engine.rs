@@ -87,6 +87,10 @@ impl<V: View> Groups for Belonging<'_, V> {
     fn all(&self) -> Vec<(Arc<Group>, bool)> {
         self.view.groups_of(self.member)
     }
+
+    fn any_name(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.view.any_group_name(self.member, direct, is)
+    }
 }
 
 /// What came of one binding that takes part.

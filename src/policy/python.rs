@@ -1,11 +1,14 @@
 //! Expressions in Python: authentik's function bodies as they are.
 //!
-//! A body is read here, written anew where the interpreter falls short of Python, and put together with the names that it
+//! A body in one of the commonest shapes is lowered to conditions that are evaluated here (`lowered`). For all others, and
+//! wherever those are not sure, there is the interpreter: a body is read, written anew where the interpreter falls short of Python, and put together with the names that it
 //! uses into a script. Running that script is the caller's part: a hostile body can take an interpreter down, so it runs
 //! elsewhere, under limits. Must not know: how and where.
 
+pub mod address;
 mod depth;
 mod input;
+mod lowered;
 mod modules;
 mod needs;
 mod outcome;
@@ -13,6 +16,7 @@ mod rewrite;
 mod script;
 
 pub use input::{MAX_DEPTH, MAX_VALUES, TooMuch, object_of, user_object, value_of};
+pub use lowered::NotLowered;
 pub use modules::refusal;
 pub use needs::Needs;
 pub use outcome::{MAX_MESSAGES, Outcome, verdict};
@@ -20,6 +24,7 @@ pub use rewrite::Finding;
 pub use script::Variant;
 
 use super::{Deferred, Evaluation, Input, Scene, Verdict};
+use lowered::Lowered;
 use rewrite::Reading;
 use ruff_python_parser::parse_module;
 use std::collections::BTreeSet;
@@ -50,6 +55,8 @@ pub struct Program {
     broken: Option<Box<str>>,
     /// Set: it gives this without running.
     constant: Option<bool>,
+    /// The body as it is evaluated here, or why it is not.
+    lowered: Result<Lowered, NotLowered>,
 }
 
 /// A script: what the interpreter compiles.
@@ -92,6 +99,7 @@ impl Program {
             scripts: Default::default(),
             broken: None,
             constant: None,
+            lowered: Err(NotLowered { line: 1, what: "nothing that can run".into() }),
         };
         match program.read(source) {
             Ok(()) => {}
@@ -140,7 +148,9 @@ impl Program {
         // What was written anew must be the one function still, or a part of it would run outside of it.
         is_body(parse_module(&body).map_err(|_| UNREADABLE)?.suite())?;
         self.body = body.strip_prefix(HEAD).unwrap_or(&body).to_owned();
-        self.check()
+        self.check()?;
+        self.lowered = Lowered::new(&whole, &function.body, self.needs);
+        Ok(())
     }
 
     /// Lets the interpreter compile it once, so that what it does not know is found now. The source was bounded before,
@@ -196,6 +206,12 @@ impl Program {
         self.broken.as_deref()
     }
 
+    /// Why it takes the interpreter; nothing if it is lowered, or answers without running.
+    pub fn not_lowered(&self) -> Option<&NotLowered> {
+        let runs = self.broken.is_none() && self.constant.is_none();
+        self.lowered.as_ref().err().filter(|_| runs)
+    }
+
     fn script(&self, variant: Variant) -> Arc<Script> {
         let made = |slot: &OnceLock<Arc<Script>>| {
             Arc::clone(slot.get_or_init(|| {
@@ -211,21 +227,46 @@ impl Program {
     }
 
     pub(super) fn evaluate(&self, input: &Input<'_>) -> Evaluation {
-        if let Some(text) = &self.broken {
-            return Evaluation::Done(Verdict::error(text.clone()));
+        if let Some(verdict) = self.standing() {
+            return Evaluation::Done(verdict);
         }
-        if let Some(result) = self.constant {
-            return Evaluation::Done(Verdict::of(result));
+        if let Ok(lowered) = &self.lowered
+            && let Some(verdict) = lowered.evaluate(input)
+        {
+            return Evaluation::Done(verdict);
         }
+        Evaluation::Deferred(self.interpreted(input))
+    }
+
+    /// As [`super::Compiled::evaluate`], with the value that the body returns.
+    ///
+    /// # Errors
+    /// When the interpreter has to tell.
+    pub fn valued(&self, input: &Input<'_>) -> Result<Outcome, Deferred> {
+        if let Some(verdict) = self.standing() {
+            return Ok(Outcome::of(verdict));
+        }
+        let outcome = self.lowered.as_ref().ok().and_then(|lowered| lowered.outcome(input));
+        outcome.ok_or_else(|| self.interpreted(input))
+    }
+
+    /// What it says whatever the question is.
+    fn standing(&self) -> Option<Verdict> {
+        let broken = self.broken.as_ref().map(|text| Verdict::error(text.clone()));
+        broken.or(self.constant.map(Verdict::of))
+    }
+
+    /// The run of the interpreter that tells, whether or not the body is lowered.
+    pub fn interpreted(&self, input: &Input<'_>) -> Deferred {
         let variant = Variant::of(input);
         let scene = (self.needs.policies || self.needs.users).then(|| Arc::new(Scene::of(input)));
-        Evaluation::Deferred(Deferred::Python(Box::new(Call {
+        Deferred::Python(Box::new(Call {
             script: self.script(variant),
             input: input::build(self.needs, input),
             scene,
             changes: self.changes,
             asks: self.needs.asks(),
-        })))
+        }))
     }
 }
 
@@ -294,11 +335,15 @@ mod tests {
     use crate::policy::Calls;
     use crate::policy::tests::{ALICE, Nowhere};
 
-    fn evaluate(source: &str) -> Evaluation {
+    fn run<T>(source: &str, run: impl FnOnce(&Program, &Input<'_>) -> T) -> T {
         let (context, calls) = (Context::at(Timestamp::new(0, 0)), Calls::default());
         let (groups, world) = (&Nowhere, &Nowhere);
         let input = Input { person: ALICE, context: &context, target: None, groups, world, calls: &calls };
-        Program::new("p", source).evaluate(&input)
+        run(&Program::new("p", source), &input)
+    }
+
+    fn evaluate(source: &str) -> Evaluation {
+        run(source, Program::evaluate)
     }
 
     fn broken(source: &str) -> String {
@@ -336,8 +381,8 @@ mod tests {
 
     #[test]
     fn only_what_is_read_goes_along() {
-        let text = |source: &str| match evaluate(source) {
-            Evaluation::Deferred(Deferred::Python(call)) => call.script.text.clone(),
+        let text = |source: &str| match run(source, |program, input| program.interpreted(input)) {
+            Deferred::Python(call) => call.script.text.clone(),
             other => panic!("{other:?}"),
         };
         let plain = text("return request.user.username == 'a'");

@@ -14,6 +14,8 @@ pub struct Report {
     pub needs: BTreeSet<String>,
     /// Set: it always errors, for this reason.
     pub broken: Option<String>,
+    /// Set, for an expression in Python: it takes the interpreter, for this reason.
+    pub interpreted: Option<super::python::NotLowered>,
     /// What in it would error when it is reached, each with its line and what to do.
     pub findings: Vec<(usize, String)>,
 }
@@ -66,6 +68,7 @@ impl Compiled {
             (PolicyKind::Expression(_), Kind::Python(program)) => {
                 report.needs = program.reads();
                 report.broken = program.broken().map(str::to_owned);
+                report.interpreted = program.not_lowered().cloned();
                 let finding = |it: &super::python::Finding| {
                     (
                         it.line,

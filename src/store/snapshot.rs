@@ -283,51 +283,6 @@ impl Snapshot {
         self.directory.compute(&self.atoms, id, username, ids.chain(names))
     }
 
-    /// All groups of somebody, by name, and whether they are direct.
-    fn groups(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)> {
-        if member.anonymous {
-            return Vec::new();
-        }
-        let claimed = member.claimed;
-        let ids = claimed.group_ids.iter().map(|id| GroupRef::Id(id.as_str().into()));
-        let names = claimed.group_names.iter().map(|name| GroupRef::Name(name.as_str().into()));
-        let claimed = ids.chain(names);
-        let known = member.user.iter().flat_map(|user| user.groups.iter().cloned());
-        let direct: Vec<GroupRef> = match (&member.user, self.settings.group_authority) {
-            (Some(_), GroupAuthority::Directory) => known.collect(),
-            (Some(_), GroupAuthority::Union) => known.chain(claimed).collect(),
-            (Some(_), GroupAuthority::Caller) | (None, _) => claimed.collect(),
-        };
-        let entry =
-            |group: &GroupRef| self.atoms.find(group_name(group)).and_then(|atom| self.directory.group(atom));
-        let mut found: OrdMap<Box<str>, (Arc<Group>, bool)> = OrdMap::new();
-        for atom in &member.standing.groups {
-            if let Some(entry) = self.directory.group(*atom) {
-                found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), false));
-            }
-        }
-        for group in &direct {
-            match entry(group) {
-                Some(entry) => {
-                    found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), true));
-                }
-                // A group that the directory does not know has just the one name it was called by.
-                None => {
-                    let (GroupRef::Id(name) | GroupRef::Name(name)) = group;
-                    let unknown = Group {
-                        id: Id::new(name),
-                        name: name.clone(),
-                        parents: Vec::new(),
-                        is_superuser: false,
-                        attributes: Value::Null,
-                    };
-                    found.entry(name.clone()).or_insert_with(|| (Arc::new(unknown), true));
-                }
-            }
-        }
-        found.into_iter().map(|(_, group)| group).collect()
-    }
-
     /// The name of a group that the directory knows under this id.
     pub fn group_display(&self, group: &GroupRef) -> String {
         let entry = self.atoms.find(group_name(group)).and_then(|atom| self.directory.group(atom));
@@ -424,6 +379,10 @@ impl View for Snapshot {
 
     fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)> {
         self.groups(member)
+    }
+
+    fn any_group_name(&self, member: &Member<'_>, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.has_group_name(member, direct, is)
     }
 
     fn subject_text(&self, subject: RowSubject) -> String {

@@ -1,16 +1,15 @@
 //! What a program may have done outside of the interpreter: reading addresses, hashing, the moment.
 
+use crate::policy::python::address;
 use chrono::{DateTime, Datelike as _, NaiveDate, Offset as _, TimeDelta, TimeZone as _, Timelike as _};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use monty_types::{DictPairs, MontyDateTime, MontyObject as Object, MontyTimeZone, OsFunctionCall};
 use sha1::Digest as _;
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 /// Answers a call; the error becomes one in the program.
 pub(super) fn call(what: &str, args: &[Object]) -> Result<Object, String> {
     match (what, args) {
-        ("address", [Object::String(text)]) => Ok(text.parse().map_or(Object::None, address)),
+        ("address", [Object::String(text)]) => Ok(text.parse().map_or(Object::None, fields_of)),
         ("network", [Object::String(text)]) => Ok(network(text)),
         ("zone", [Object::String(name), Object::Int(seconds)]) => zone(name, *seconds),
         ("hash", [Object::String(name), Object::Bytes(data)]) => hash(name, data),
@@ -48,7 +47,7 @@ fn digits(address: IpAddr) -> Object {
     })
 }
 
-fn address(address: IpAddr) -> Object {
+fn fields_of(address: IpAddr) -> Object {
     let exploded = match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => address.segments().map(|segment| format!("{segment:04x}")).join(":"),
@@ -58,23 +57,18 @@ fn address(address: IpAddr) -> Object {
         ("compressed", text(address)),
         ("exploded", text(exploded)),
         ("_digits", digits(address)),
-        ("is_private", Object::Bool(is_private(address))),
-        ("is_global", Object::Bool(is_global(address))),
+        ("is_private", Object::Bool(address::is_private(address))),
+        ("is_global", Object::Bool(address::is_global(address))),
         ("is_loopback", Object::Bool(address.is_loopback())),
         ("is_multicast", Object::Bool(address.is_multicast())),
         ("is_unspecified", Object::Bool(address.is_unspecified())),
-        ("is_link_local", Object::Bool(LINK_LOCAL.iter().any(|net| net.contains(&address)))),
-        ("is_reserved", Object::Bool(RESERVED.iter().any(|net| net.contains(&address)))),
+        ("is_link_local", Object::Bool(address::is_link_local(address))),
+        ("is_reserved", Object::Bool(address::is_reserved(address))),
     ])
 }
 
 fn network(given: &str) -> Object {
-    // An address alone is a network of one.
-    let parsed = match given.split_once('/') {
-        None => given.parse::<IpAddr>().ok().map(IpNet::from),
-        Some((start, mask)) => with_mask(start, mask),
-    };
-    let Some(given) = parsed else { return Object::None };
+    let Some(given) = address::network(given) else { return Object::None };
     let net = given.trunc();
     let version = if net.addr().is_ipv4() { 4 } else { 6 };
     fields([
@@ -87,17 +81,11 @@ fn network(given: &str) -> Object {
         ("_first", digits(net.network())),
         ("_last", digits(net.broadcast())),
         ("_bits", Object::Bool(given.addr() != net.network())),
-        ("is_private", Object::Bool(is_private(net.network()) && is_private(net.broadcast()))),
+        (
+            "is_private",
+            Object::Bool(address::is_private(net.network()) && address::is_private(net.broadcast())),
+        ),
     ])
-}
-
-fn with_mask(start: &str, mask: &str) -> Option<IpNet> {
-    if let Ok(prefix) = mask.parse::<u8>() {
-        return IpNet::new(start.parse().ok()?, prefix).ok();
-    }
-    let (start, mask): (IpAddr, IpAddr) = (start.parse().ok()?, mask.parse().ok()?);
-    // A mask of the other family would be read as one that takes in everything.
-    (start.is_ipv4() == mask.is_ipv4()).then(|| IpNet::with_netmask(start, mask).ok()).flatten()
 }
 
 /// The offset of a zone at a moment, both in seconds.
@@ -116,73 +104,6 @@ fn hash(name: &str, data: &[u8]) -> Result<Object, String> {
         "sha512" => sha2::Sha512::digest(data).to_vec(),
         _ => return Err(format!("unsupported hash type {name}")),
     }))
-}
-
-const fn four(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix))
-}
-
-const fn six(segments: [u16; 8], prefix: u8) -> IpNet {
-    let [a, b, c, d, e, f, g, h] = segments;
-    IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix))
-}
-
-/// What Python counts as private, after the special-purpose registries of IANA.
-static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
-    vec![
-        four(0, 0, 0, 0, 8),
-        four(10, 0, 0, 0, 8),
-        four(127, 0, 0, 0, 8),
-        four(169, 254, 0, 0, 16),
-        four(172, 16, 0, 0, 12),
-        four(192, 0, 0, 0, 29),
-        four(192, 0, 0, 170, 31),
-        four(192, 0, 2, 0, 24),
-        four(192, 168, 0, 0, 16),
-        four(198, 18, 0, 0, 15),
-        four(198, 51, 100, 0, 24),
-        four(203, 0, 113, 0, 24),
-        four(240, 0, 0, 0, 4),
-        six([0, 0, 0, 0, 0, 0, 0, 0], 127),
-        six([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
-        six([0x100, 0, 0, 0, 0, 0, 0, 0], 64),
-        six([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-        six([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-        six([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
-        six([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
-    ]
-});
-/// Shared by the customers of a provider: neither private nor global.
-static SHARED: LazyLock<IpNet> = LazyLock::new(|| four(100, 64, 0, 0, 10));
-static LINK_LOCAL: LazyLock<Vec<IpNet>> =
-    LazyLock::new(|| vec![four(169, 254, 0, 0, 16), six([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)]);
-static RESERVED: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
-    vec![
-        four(240, 0, 0, 0, 4),
-        six([0, 0, 0, 0, 0, 0, 0, 0], 8),
-        six([0x100, 0, 0, 0, 0, 0, 0, 0], 8),
-        six([0x200, 0, 0, 0, 0, 0, 0, 0], 7),
-        six([0x400, 0, 0, 0, 0, 0, 0, 0], 6),
-        six([0x800, 0, 0, 0, 0, 0, 0, 0], 5),
-        six([0x1000, 0, 0, 0, 0, 0, 0, 0], 4),
-        six([0x4000, 0, 0, 0, 0, 0, 0, 0], 3),
-        six([0x6000, 0, 0, 0, 0, 0, 0, 0], 3),
-        six([0x8000, 0, 0, 0, 0, 0, 0, 0], 3),
-        six([0xa000, 0, 0, 0, 0, 0, 0, 0], 3),
-        six([0xc000, 0, 0, 0, 0, 0, 0, 0], 3),
-        six([0xe000, 0, 0, 0, 0, 0, 0, 0], 4),
-        six([0xf000, 0, 0, 0, 0, 0, 0, 0], 5),
-        six([0xf800, 0, 0, 0, 0, 0, 0, 0], 6),
-        six([0xfe00, 0, 0, 0, 0, 0, 0, 0], 9),
-    ]
-});
-
-fn is_private(address: IpAddr) -> bool {
-    PRIVATE.iter().any(|net| net.contains(&address))
-}
-
-fn is_global(address: IpAddr) -> bool {
-    !is_private(address) && !SHARED.contains(&address)
 }
 
 fn host_now(zone: &Option<MontyTimeZone>, now: &MontyDateTime) -> Object {

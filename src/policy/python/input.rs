@@ -1,6 +1,6 @@
 //! What a script sees of a question, as values of the interpreter.
 
-mod http;
+pub(super) mod http;
 
 use super::needs::Needs;
 use crate::model::{Application, Event, Group, Mode, TargetDetail, Timestamp, User, Value};
@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What authentik takes for an address that it cannot tell.
-const UNKNOWN_ADDRESS: &str = "255.255.255.255";
+pub(super) const UNKNOWN_ADDRESS: &str = "255.255.255.255";
 
 /// A map in the making.
 #[derive(Default)]
@@ -65,17 +65,19 @@ fn text(value: &str) -> Object {
     Object::String(value.to_owned())
 }
 
+/// The integer that a number is in Python, if it is one there. Beyond 2^53 a double has gaps, and an integer would pretend
+/// not to.
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+pub(super) fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then_some(number as i64)
+}
+
 /// A plain value as the interpreter has it; a whole number is an integer there.
 pub fn object_of(value: &Value) -> Object {
     match value {
         Value::Null => Object::None,
         Value::Bool(value) => Object::Bool(*value),
-        // Beyond 2^53 a double has gaps, and an integer would pretend not to.
-        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-        Value::Number(number) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => {
-            Object::Int(*number as i64)
-        }
-        Value::Number(number) => Object::Float(*number),
+        Value::Number(number) => whole(*number).map_or(Object::Float(*number), Object::Int),
         Value::String(value) => text(value),
         Value::List(list) => Object::List(list.iter().map(object_of).collect()),
         Value::Map(map) => {
@@ -376,7 +378,7 @@ fn object(input: &Input<'_>) -> Object {
     fields.put("pk", &*id).put("pbm_uuid", &*id);
     fields.put("policy_engine_mode", if target.mode == Mode::Any { "any" } else { "all" });
     fields.put("name", target.display_name().as_str());
-    let class = match &target.detail {
+    match &target.detail {
         TargetDetail::Application(application) => {
             let own = application.as_deref();
             let of = |read: fn(&Application) -> &str| own.map_or("", read);
@@ -384,30 +386,42 @@ fn object(input: &Input<'_>) -> Object {
             fields.put("meta_description", of(|it| &it.meta_description));
             fields.put("meta_publisher", of(|it| &it.meta_publisher));
             fields.put("meta_launch_url", of(|it| &it.meta_launch_url));
-            "Application"
         }
-        TargetDetail::Entitlement(_) => "ApplicationEntitlement",
         TargetDetail::Source(_) => {
             fields.put("slug", key);
-            "Source"
         }
         TargetDetail::Flow(flow) => {
             fields.put("slug", key).put("title", &*flow.title).put("designation", &*flow.designation);
-            "Flow"
         }
         TargetDetail::FlowStageBinding(binding) => {
             fields.put("order", i64::from(binding.order)).put("evaluate_on_plan", binding.evaluate_on_plan);
             fields.put("re_evaluate_policies", binding.re_evaluate_policies);
-            "FlowStageBinding"
         }
+        // A rule is asked about an event, and the event is the object.
+        TargetDetail::NotificationRule(_) => {
+            if let Some(given) = &input.context.event {
+                return Object::List(vec![text("Event"), event(given)]);
+            }
+        }
+        TargetDetail::Entitlement(_)
+        | TargetDetail::Device(_)
+        | TargetDetail::DeviceAccessGroup(_)
+        | TargetDetail::RacEndpoint(_) => {}
+    }
+    Object::List(vec![text(class_name(&target.detail)), fields.done()])
+}
+
+/// What authentik calls the class of a target.
+pub(super) const fn class_name(target: &TargetDetail) -> &'static str {
+    match target {
+        TargetDetail::Application(_) => "Application",
+        TargetDetail::Entitlement(_) => "ApplicationEntitlement",
+        TargetDetail::Source(_) => "Source",
+        TargetDetail::Flow(_) => "Flow",
+        TargetDetail::FlowStageBinding(_) => "FlowStageBinding",
         TargetDetail::Device(_) => "Device",
         TargetDetail::DeviceAccessGroup(_) => "DeviceAccessGroup",
         TargetDetail::RacEndpoint(_) => "Endpoint",
-        // A rule is asked about an event, and the event is the object.
-        TargetDetail::NotificationRule(_) => match &input.context.event {
-            Some(given) => return Object::List(vec![text("Event"), event(given)]),
-            None => "NotificationRule",
-        },
-    };
-    Object::List(vec![text(class), fields.done()])
+        TargetDetail::NotificationRule(_) => "NotificationRule",
+    }
 }

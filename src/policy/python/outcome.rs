@@ -18,6 +18,14 @@ pub struct Outcome {
     pub raw: Value,
 }
 
+impl Outcome {
+    /// Of something that is no program: whether it passes is all that there is.
+    pub fn of(verdict: Verdict) -> Self {
+        let raw = verdict.result.as_ref().map_or(Value::Null, |passing| Value::Bool(*passing));
+        Self { verdict, raw }
+    }
+}
+
 /// Reads what a script gave: result, messages, context and attributes.
 pub fn verdict(result: Object) -> Outcome {
     let broken = || Outcome {
@@ -64,7 +72,7 @@ fn message(message: &Object) -> Box<str> {
     }
 }
 
-fn cut(text: &str) -> Box<str> {
+pub(super) fn cut(text: &str) -> Box<str> {
     let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default().into()
 }

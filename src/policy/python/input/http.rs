@@ -6,13 +6,38 @@ use super::{Fields, text};
 use crate::model::{Context, HttpRequest};
 use monty_types::MontyObject as Object;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
 
 /// The most fields of a query or form that are read.
 const MAX_FIELDS: usize = 1_000;
 
-fn fields_of(encoded: &[u8]) -> Object {
+/// The fields of the query, or of the form.
+pub(in crate::policy::python) fn fields(
+    request: &HttpRequest,
+    form: bool,
+) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let is_form = || header(request, "content-type").starts_with("application/x-www-form-urlencoded");
+    let encoded: &[u8] = match form {
+        false => request.query.as_bytes(),
+        true if is_form() => &request.body,
+        true => &[],
+    };
+    form_urlencoded::parse(encoded).take(MAX_FIELDS)
+}
+
+/// The cookies.
+pub(in crate::policy::python) fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
+    let parts = header(request, "cookie").split(';').take(MAX_FIELDS);
+    parts.filter_map(|part| part.split_once('=')).map(|(key, value)| (key.trim(), value.trim()))
+}
+
+fn header<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
+    request.headers.get(name).map_or("", String::as_str)
+}
+
+fn lists_of<'a>(fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Object {
     let mut lists: Vec<(String, Vec<Object>)> = Vec::new();
-    for (key, value) in form_urlencoded::parse(encoded).take(MAX_FIELDS) {
+    for (key, value) in fields {
         match lists.iter_mut().find(|(known, _)| *known == *key) {
             Some((_, values)) => values.push(text(&value)),
             None => lists.push((key.into_owned(), vec![text(&value)])),
@@ -27,8 +52,7 @@ fn fields_of(encoded: &[u8]) -> Object {
 }
 
 pub(super) fn request(request: &HttpRequest, context: &Context) -> Object {
-    let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
-    let content_type = header("content-type");
+    let content_type = header(request, "content-type");
     let mut meta = Fields::default();
     let peer = match &request.remote_address {
         Some(peer) => peer.to_string(),
@@ -47,26 +71,21 @@ pub(super) fn request(request: &HttpRequest, context: &Context) -> Object {
             meta.put(&format!("HTTP_{known}"), value.as_str());
         }
     }
-    let cookie = |part: &str| {
-        let (key, value) = part.split_once('=')?;
-        Some((text(key.trim()), text(value.trim())))
-    };
-    let cookies: Vec<_> = header("cookie").split(';').take(MAX_FIELDS).filter_map(cookie).collect();
-    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
+    let cookies: Vec<_> = cookies(request).map(|(key, value)| (text(key), text(value))).collect();
     let full = if request.query.is_empty() {
         encoded_path(&request.path)
     } else {
         format!("{}?{}", encoded_path(&request.path), request.query)
     };
-    let mut fields = Fields::default();
-    fields.put("method", &*request.method).put("path", &*request.path).put("full", full.as_str());
-    fields.put("scheme", &*request.scheme).put("host", &*request.host).put("META", meta.done());
-    fields.put("headers", headers.done()).put("COOKIES", Object::dict(cookies));
-    fields.put("_GET", fields_of(request.query.as_bytes()));
-    fields.put("_POST", fields_of(if is_form { &request.body } else { &[] }));
-    fields.put("body", Object::Bytes(request.body.to_vec())).put("content_type", content_type);
-    fields.put("brand", request.brand_title.as_deref());
-    fields.done()
+    let mut out = Fields::default();
+    out.put("method", &*request.method).put("path", &*request.path).put("full", full.as_str());
+    out.put("scheme", &*request.scheme).put("host", &*request.host).put("META", meta.done());
+    out.put("headers", headers.done()).put("COOKIES", Object::dict(cookies));
+    out.put("_GET", lists_of(fields(request, false)));
+    out.put("_POST", lists_of(fields(request, true)));
+    out.put("body", Object::Bytes(request.body.to_vec())).put("content_type", content_type);
+    out.put("brand", request.brand_title.as_deref());
+    out.done()
 }
 
 /// `x-forwarded-for` as `X-Forwarded-For`.
