@@ -78,6 +78,10 @@ fn store() -> Store {
     resources.push(to_group("none", "nobody", 0));
     let event = v1::EventMatcherPolicy { action: Some("login".into()), ..Default::default() };
     resources.extend(to_policy("event", Kind::EventMatcher(event)));
+    let source = "if context.get('blocked', False):\n    ak_message('you are blocked')\n    return False\n\
+                  return request.user.is_active and ak_is_group_member(request.user, name='staff')";
+    let lowered = v1::ExpressionPolicy { source: source.to_owned(), ..Default::default() };
+    resources.extend(to_policy("expression", Kind::Expression(lowered)));
     let store = Store::new(Settings::default());
     apply(&store, Update::Replace(resources)).expect("a valid configuration");
     store
@@ -113,7 +117,7 @@ fn measured_change(store: &Store, upserts: Vec<v1::Resource>) {
     black_box(apply(store, Update::Delta { upserts, removals: Vec::new() }).expect("a valid change"));
 }
 
-const CASES: [&str; 5] = ["five", "thousand", "none", "event", "change"];
+const CASES: [&str; 6] = ["five", "thousand", "none", "event", "expression", "change"];
 
 fn main() {
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");

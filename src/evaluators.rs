@@ -14,7 +14,7 @@ pub use remote::{RemoteOptions, code_name};
 
 use crate::decision::{Answered, View as _, Waiting};
 use crate::model::{Question, Subject, User, Value};
-use crate::policy::python::{NotLowered, Call, Outcome, user_object};
+use crate::policy::python::{Call, NotLowered, Outcome, user_object};
 use crate::policy::{Calls, Compiled, Deferred, Evaluation, Input, Scene, Verdict, World as _};
 use crate::store::Snapshot;
 use crate::telemetry::Metrics;
@@ -127,7 +127,7 @@ impl Evaluators {
                 verdict
             }
             Deferred::Called(deferred) => Box::pin(self.run(snapshot, *deferred, deadline)).await,
-            Deferred::Python(call) => self.python(snapshot, &call, deadline).await.verdict,
+            Deferred::Python(call) => self.interpret(snapshot, &call, deadline).await.verdict,
             // Boxed, so that the room for what is rare is not carried, and moved, by everything that waits.
             Deferred::Breaches(breaches) => match &self.breaches {
                 Some(source) => Box::pin(source.look_up(*breaches)).await,
@@ -190,10 +190,8 @@ impl Evaluators {
             let end = patience(&deferred, deadline);
             let work = async {
                 match deferred {
-                    Deferred::Python(call) => self.python(snapshot, &call, deadline).await,
-                    deferred => {
-                        Outcome::of(self.run(snapshot, deferred, deadline).await)
-                    }
+                    Deferred::Python(call) => self.interpret(snapshot, &call, deadline).await,
+                    deferred => Outcome::of(self.run(snapshot, deferred, deadline).await),
                 }
             };
             let outcome = tokio::time::timeout_at(end, work)
@@ -209,9 +207,10 @@ impl Evaluators {
         Trial { verdict, value, steps, way, took: start.elapsed() }
     }
 
-    async fn python(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Outcome {
+    /// Runs a program in the interpreter, whether or not it was lowered.
+    pub async fn interpret(&self, snapshot: &Snapshot, call: &Call, deadline: Instant) -> Outcome {
         let Some(python) = &self.python else {
-            let text = "expressions in Python are switched off; see the setting `python`";
+            let text = "the interpreter for expressions in Python is switched off, and this one takes it; see the setting `python`";
             return Outcome { verdict: Verdict::error(text), raw: Value::Null };
         };
         let scene = Surroundings { evaluators: self, snapshot, scene: call.scene.as_deref(), deadline };
@@ -307,9 +306,7 @@ impl Surroundings<'_> {
             let outcome = match deferred {
                 // On the very worker that waits for this: another one might wait for a place that this one has.
                 Deferred::Python(call) => Box::pin(runner.run(&call)).await?,
-                deferred => {
-                    Outcome::of(self.evaluators.run(self.snapshot, deferred, self.deadline).await)
-                }
+                deferred => Outcome::of(self.evaluators.run(self.snapshot, deferred, self.deadline).await),
             };
             if !called {
                 return Ok(Some(outcome));

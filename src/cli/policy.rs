@@ -232,7 +232,9 @@ fn told(way: &Way) -> String {
     match way {
         Way::Native => "native".to_owned(),
         Way::Interpreter(Some(why)) => format!("interpreter, because of {} in line {}", why.what, why.line),
-        Way::Interpreter(None) => "interpreter, because of this question: others are answered natively".to_owned(),
+        Way::Interpreter(None) => {
+            "interpreter, because of this question: others are answered natively".to_owned()
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use super::node::{Comparison, Const, Global, Node, Quantified, Sort};
 use super::statement::{Lowering, Lowers};
 use super::value::MAX_WHOLE;
 use ruff_python_ast::{
-    BoolOp, CmpOp, Comprehension, ConversionFlag, Expr, ExprCompare, ExprFString, ExprSubscript,
-    InterpolatedStringElement as Part, FStringPart, Number, Operator, UnaryOp,
+    BoolOp, CmpOp, Comprehension, ConversionFlag, Expr, ExprCompare, ExprFString, ExprSubscript, FStringPart,
+    InterpolatedStringElement as Part, Number, Operator, UnaryOp,
 };
 
 /// Attributes of objects that are read here.
@@ -92,7 +92,8 @@ pub(super) fn constant(expression: &Expr) -> Option<Const> {
             const MOST: usize = 4_096;
             let (text, times) = (text_of(&it.left)?, constant(&it.right)?);
             let Const::Int(times) = times else { return None };
-            let times = usize::try_from(times).ok().filter(|times| times.saturating_mul(text.len()) <= MOST)?;
+            let times =
+                usize::try_from(times).ok().filter(|times| times.saturating_mul(text.len()) <= MOST)?;
             Const::Text(text.repeat(times).into())
         }
         _ => return None,

@@ -2,7 +2,9 @@
 //!
 //! Must not know: how nodes are made.
 
-use super::node::{Comparison, Const, Filter, Global, GroupField, Lookup, Node, Quantified, Search, Sort, Step};
+use super::node::{
+    Comparison, Const, Filter, Global, GroupField, Lookup, Node, Quantified, Search, Sort, Step,
+};
 use super::scene::{Scene, Who};
 use super::value::{V, push};
 use super::{Stop, Unsure};
@@ -181,7 +183,9 @@ impl<'a> Run<'a> {
                 for part in parts {
                     let value = self.value(part)?;
                     match value {
-                        V::Text(_) | V::Int(_) | V::Bool(_) | V::None => push(&mut text, &self.shown(value)?)?,
+                        V::Text(_) | V::Int(_) | V::Bool(_) | V::None => {
+                            push(&mut text, &self.shown(value)?)?
+                        }
                         _ => return unsure(),
                     }
                 }
@@ -232,18 +236,15 @@ impl<'a> Run<'a> {
                 V::Network(given.trunc())
             }
             Node::IsMember(of, filters) => {
-                self.user(of)?;
-                if self.scene.who() == Who::Nobody {
-                    return unsure();
-                }
+                self.grouped(of, false)?;
                 V::Bool(self.has_group(false, filters)?)
             }
             Node::HasGroup(of, direct, filters) => {
-                self.user(of)?;
+                self.grouped(of, *direct)?;
                 V::Bool(self.has_group(*direct, filters)?)
             }
             Node::Groups(of, direct) => {
-                self.user(of)?;
+                self.grouped(of, *direct)?;
                 V::Groups(*direct)
             }
             Node::HasAuthenticator(parts) => {
@@ -277,6 +278,16 @@ impl<'a> Run<'a> {
         match self.value(node)? {
             V::User => Ok(()),
             _ => unsure(),
+        }
+    }
+
+    /// The same, whose groups are asked for: nobody has direct ones, of which there are none, and no way to inherit any.
+    fn grouped(&mut self, node: &'a Node, direct: bool) -> Result<(), Stop> {
+        self.user(node)?;
+        match self.scene.who() {
+            Who::Stored => Ok(()),
+            Who::Nobody if direct => Ok(()),
+            Who::Nobody | Who::Unsaved => unsure(),
         }
     }
 
@@ -446,7 +457,9 @@ impl<'a> Run<'a> {
         if let [(filter, wanted)] = wanted.as_slice()
             && filter.field == GroupField::Name
         {
-            return self.scene.has_group(direct, &mut |name| fits(filter, wanted, name, false).unwrap_or(false));
+            return self
+                .scene
+                .has_group(direct, &mut |name| fits(filter, wanted, name, false).unwrap_or(false));
         }
         let fits_all = |group: &Group| {
             wanted.iter().all(|(filter, wanted)| {

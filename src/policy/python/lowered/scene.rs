@@ -143,7 +143,9 @@ impl<'a> Scene<'a> {
             }
             "obj" => match (self.input.target, &self.input.context.event) {
                 (None, _) => V::None,
-                (Some(Target { detail: TargetDetail::NotificationRule(_), .. }), Some(event)) => V::Event(event),
+                (Some(Target { detail: TargetDetail::NotificationRule(_), .. }), Some(event)) => {
+                    V::Event(event)
+                }
                 (Some(target), _) => V::Target(target),
             },
             _ => return unsure(),
@@ -203,7 +205,9 @@ impl<'a> Scene<'a> {
                 name.map_or_else(|| V::from(target.id.to_string()), V::from)
             }
             ("pk" | "pbm_uuid", _) => V::from(target.id.to_string()),
-            ("slug", TargetDetail::Application(_) | TargetDetail::Source(_) | TargetDetail::Flow(_)) => slug(),
+            ("slug", TargetDetail::Application(_) | TargetDetail::Source(_) | TargetDetail::Flow(_)) => {
+                slug()
+            }
             ("group", TargetDetail::Application(own)) => {
                 own.as_deref().map_or(V::from(""), |own| V::from(&*own.group))
             }

@@ -316,9 +316,7 @@ impl<'a> V<'a> {
             usize::try_from(if index < 0 { index + length } else { index }).ok()
         };
         let found = match self {
-            Self::Data(Value::List(list)) => {
-                place(list.len()).and_then(|at| list.get(at)).map(V::from)
-            }
+            Self::Data(Value::List(list)) => place(list.len()).and_then(|at| list.get(at)).map(V::from),
             Self::Items(items, Sort::List | Sort::Tuple) => {
                 place(items.len()).and_then(|at| items.get(at)).map(V::from)
             }
