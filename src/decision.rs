@@ -19,7 +19,7 @@ pub use set::{BindingSet, Bound, BoundSubject, BoundTarget, Lean, TargetKey};
 pub use summary::summarize;
 
 use crate::model::{Group, TargetRef};
-use crate::policy::World;
+use crate::policy::{HeldGroup, World};
 use std::sync::Arc;
 
 /// What a decision reads of the configuration: one revision, which does not change meanwhile.
@@ -42,8 +42,13 @@ pub trait View: World {
     /// All groups of somebody, and whether they are direct.
     fn groups_of(&self, member: &Member<'_>) -> Vec<(Arc<Group>, bool)>;
 
-    /// Whether one of these groups, or of the direct ones only, has such a name.
-    fn any_group_name(&self, member: &Member<'_>, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool;
+    /// Whether one of these groups, or of the direct ones only, is such a one.
+    fn any_group_of(
+        &self,
+        member: &Member<'_>,
+        direct: bool,
+        is: &mut dyn FnMut(HeldGroup<'_>) -> bool,
+    ) -> bool;
 
     /// A row's subject side as people read it.
     fn subject_text(&self, subject: RowSubject) -> String;

@@ -64,9 +64,26 @@ pub trait Groups {
     /// for has no more than its id or name.
     fn all(&self) -> Vec<(Arc<Group>, bool)>;
 
-    /// Whether one of them, or of the direct ones only, has such a name.
-    fn any_name(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.all().iter().any(|(group, own)| (*own || !direct) && is(&group.name))
+    /// Whether one of them, or of the direct ones only, is such a one.
+    fn any(&self, direct: bool, is: &mut dyn FnMut(HeldGroup<'_>) -> bool) -> bool {
+        self.all().iter().any(|(group, own)| (*own || !direct) && is(HeldGroup::from(&**group)))
+    }
+}
+
+/// A group of somebody, as far as look-ups ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldGroup<'a> {
+    /// Its name; of one that only the caller vouches for, the id or name that it was called by.
+    pub name: &'a str,
+    /// Whether members are superusers.
+    pub is_superuser: bool,
+    /// The directory's entry, if it has one.
+    pub known: Option<&'a Group>,
+}
+
+impl<'a> From<&'a Group> for HeldGroup<'a> {
+    fn from(group: &'a Group) -> Self {
+        Self { name: &group.name, is_superuser: group.is_superuser, known: Some(group) }
     }
 }
 

@@ -96,6 +96,6 @@ mod tests {
             .unwrap_or_else(|failure| panic!("{failure}"));
         let tally = tally.into_inner();
         told!("random bodies: {tally}");
-        assert!(tally.lowered * 2 >= tally.bodies && tally.native * 4 >= tally.asked, "{tally}");
+        assert!(tally.lowered * 2 >= tally.bodies && tally.native * 8 >= tally.asked, "{tally}");
     }
 }

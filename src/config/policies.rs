@@ -15,7 +15,7 @@ pub enum PythonMode {
     Process,
     /// In threads of the server: for authors who are trusted, since a hostile expression can end the server.
     Thread,
-    /// Nowhere: such a policy errors.
+    /// Nowhere: such a policy errors, unless it is lowered to native conditions.
     Off,
 }
 

@@ -7,7 +7,7 @@
 use super::rows::Packed;
 use super::{BindingSet, Bound, BoundSubject, BoundTarget, Member, Row, Switches, TargetKey, Ticks, View};
 use crate::model::{BindingReport, Context, Deciding, Group, Mode, SkipReason, Timestamp, Value};
-use crate::policy::{Calls, Changes, Deferred, Evaluation, Groups, Input, Verdict};
+use crate::policy::{Calls, Changes, Deferred, Evaluation, Groups, HeldGroup, Input, Verdict};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -88,8 +88,8 @@ impl<V: View> Groups for Belonging<'_, V> {
         self.view.groups_of(self.member)
     }
 
-    fn any_name(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.view.any_group_name(self.member, direct, is)
+    fn any(&self, direct: bool, is: &mut dyn FnMut(HeldGroup<'_>) -> bool) -> bool {
+        self.view.any_group_of(self.member, direct, is)
     }
 }
 

@@ -6,9 +6,9 @@ use super::GroupAuthority;
 use super::atoms::{Name, Space, group_name};
 use super::directory::GroupEntry;
 use super::snapshot::Snapshot;
-use crate::decision::Member;
+use crate::decision::{Atom, Member};
 use crate::model::{Group, Id, Value};
-use imbl::OrdMap;
+use crate::policy::HeldGroup;
 use std::sync::Arc;
 
 impl Snapshot {
@@ -30,26 +30,35 @@ impl Snapshot {
         self.atoms.find(name).and_then(|atom| self.directory.group(atom)).map(|entry| &**entry)
     }
 
-    /// Whether a group of somebody, or one of the direct ones only, has such a name.
-    pub(super) fn has_group_name(
+    /// Whether a group that the directory knows by this name is one of somebody's.
+    fn is_among(&self, member: &Member<'_>, name: &str) -> bool {
+        let entry = self.group_called((Space::GroupName, name));
+        entry.is_some_and(|entry| member.standing.is_in(entry.name))
+    }
+
+    /// Whether a group of somebody, or of the direct ones only, is such a one.
+    pub(super) fn any_group(
         &self,
         member: &Member<'_>,
         direct: bool,
-        is: &mut dyn FnMut(&str) -> bool,
+        is: &mut dyn FnMut(HeldGroup<'_>) -> bool,
     ) -> bool {
         if member.anonymous {
             return false;
         }
-        // A group that the directory does not know has just the one name it was called by.
         let mut of = |name: Name<'_>| match self.group_called(name) {
-            Some(entry) => is(&entry.group.name),
-            None => is(name.1),
+            Some(entry) => is(HeldGroup::from(&*entry.group)),
+            // A group that the directory does not know has just the one name it was called by, if no other one has that.
+            None if self.is_among(member, name.1) => false,
+            None => is(HeldGroup { name: name.1, is_superuser: false, known: None }),
         };
         if self.direct(member).any(&mut of) {
             return true;
         }
-        let mut entries = member.standing.groups.iter().filter_map(|atom| self.directory.group(*atom));
-        !direct && entries.any(|entry| is(&entry.group.name))
+        // Each stands there by its id and by its name.
+        let entry = |atom: &Atom| self.directory.group(*atom).filter(|entry| entry.name == *atom);
+        !direct
+            && member.standing.groups.iter().filter_map(entry).any(|entry| is(HeldGroup::from(&*entry.group)))
     }
 
     /// All groups of somebody, by name, and whether they are direct.
@@ -57,31 +66,39 @@ impl Snapshot {
         if member.anonymous {
             return Vec::new();
         }
-        let mut found: OrdMap<Box<str>, (Arc<Group>, bool)> = OrdMap::new();
-        for atom in &member.standing.groups {
-            if let Some(entry) = self.directory.group(*atom) {
-                found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), false));
-            }
-        }
+        let entry = |atom: &Atom| self.directory.group(*atom).filter(|entry| entry.name == *atom);
+        let known = member.standing.groups.iter().filter_map(entry);
+        let mut found: Vec<(Arc<Group>, bool)> =
+            known.map(|entry| (Arc::clone(&entry.group), false)).collect();
+        found.sort_unstable_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+        let place = |found: &[(Arc<Group>, bool)], name: &str| {
+            found.binary_search_by(|(group, _)| (*group.name).cmp(name))
+        };
         for name in self.direct(member) {
-            match self.group_called(name) {
-                Some(entry) => {
-                    found.insert(entry.group.name.clone(), (Arc::clone(&entry.group), true));
-                }
+            let (group, is_known) = match self.group_called(name) {
+                Some(entry) => (Arc::clone(&entry.group), true),
                 // As above.
-                None => {
-                    let name: Box<str> = name.1.into();
-                    let unknown = Group {
-                        id: Id::new(&name),
-                        name: name.clone(),
-                        parents: Vec::new(),
-                        is_superuser: false,
-                        attributes: Value::Null,
-                    };
-                    found.entry(name).or_insert_with(|| (Arc::new(unknown), true));
+                None => (Arc::new(unknown(name.1)), false),
+            };
+            match place(&found, &group.name) {
+                Ok(at) => {
+                    if let (Some((_, direct)), true) = (found.get_mut(at), is_known) {
+                        *direct = true;
+                    }
                 }
+                Err(at) => found.insert(at, (group, true)),
             }
         }
-        found.into_iter().map(|(_, group)| group).collect()
+        found
+    }
+}
+
+fn unknown(name: &str) -> Group {
+    Group {
+        id: Id::new(name),
+        name: name.into(),
+        parents: Vec::new(),
+        is_superuser: false,
+        attributes: Value::Null,
     }
 }

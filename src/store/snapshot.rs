@@ -18,7 +18,7 @@ use crate::model::{
     Digest, Group, GroupRef, Id, IdRef, Policy, ReputationScore, ResourceKind, Stage, Subject, TargetDetail,
     TargetKind, TargetRef, User, Value, Version,
 };
-use crate::policy::{Compiled, Places, World};
+use crate::policy::{Compiled, HeldGroup, Places, World};
 use equivalent::{Comparable, Equivalent};
 use imbl::{OrdMap, OrdSet};
 use std::cmp::Ordering;
@@ -381,8 +381,13 @@ impl View for Snapshot {
         self.groups(member)
     }
 
-    fn any_group_name(&self, member: &Member<'_>, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.has_group_name(member, direct, is)
+    fn any_group_of(
+        &self,
+        member: &Member<'_>,
+        direct: bool,
+        is: &mut dyn FnMut(HeldGroup<'_>) -> bool,
+    ) -> bool {
+        self.any_group(member, direct, is)
     }
 
     fn subject_text(&self, subject: RowSubject) -> String {

@@ -9,7 +9,7 @@ use bindery::model::{
     Subject, TargetKind, TargetRef, Timestamp, Value,
 };
 use bindery::policy::python::{NotLowered, Outcome};
-use bindery::policy::{Calls, Compiled, Deferred, Evaluation, Groups, Input};
+use bindery::policy::{Calls, Compiled, Deferred, Evaluation, Groups, HeldGroup, Input};
 use bindery::store::{Settings, Snapshot, Store};
 use bindery::sync::apply::{Update, apply};
 use bindery::sync::suite::{self, BundleSource};
@@ -65,8 +65,8 @@ impl Groups for Belonging<'_> {
         self.snapshot.groups_of(self.member)
     }
 
-    fn any_name(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.snapshot.any_group_name(self.member, direct, is)
+    fn any(&self, direct: bool, is: &mut dyn FnMut(HeldGroup<'_>) -> bool) -> bool {
+        self.snapshot.any_group_of(self.member, direct, is)
     }
 }
 
@@ -154,7 +154,8 @@ impl Both {
 
 /// A body as a policy.
 pub(crate) fn compiled(body: &str) -> Compiled {
-    let kind = PolicyKind::Expression(Expression { language: ExpressionLanguage::Python, source: body.into() });
+    let kind =
+        PolicyKind::Expression(Expression { language: ExpressionLanguage::Python, source: body.into() });
     let policy = Policy { id: Id::new("p"), name: "p".into(), execution_logging: false, kind };
     Compiled::new(&policy).unwrap_or_else(|error| panic!("{body}: {}", error.message))
 }

@@ -4,6 +4,7 @@ use super::input::value_of;
 use crate::model::Value;
 use crate::policy::{Changes, Verdict};
 use monty_types::MontyObject as Object;
+use std::borrow::Cow;
 
 /// The most messages that count, and the longest of them in bytes; what is beyond is cut.
 pub const MAX_MESSAGES: usize = 100;
@@ -51,7 +52,7 @@ pub fn verdict(result: Object) -> Outcome {
     match (ran, said) {
         (Object::Bool(true), Object::Bool(passing)) => {
             let messages = match messages {
-                Object::List(messages) => messages.iter().take(MAX_MESSAGES).map(message).collect(),
+                Object::List(messages) => messages.iter().take(MAX_MESSAGES).map(text).collect(),
                 _ => Vec::new(),
             };
             Outcome { verdict: Verdict { messages, changes, ..Verdict::of(passing) }, raw: plain_raw }
@@ -65,14 +66,19 @@ pub fn verdict(result: Object) -> Outcome {
     }
 }
 
-fn message(message: &Object) -> Box<str> {
+fn text(message: &Object) -> Box<str> {
     match message {
         Object::String(text) => cut(text),
         other => cut(&other.to_string()),
     }
 }
 
-pub(super) fn cut(text: &str) -> Box<str> {
+/// A message, or the text of an error, of which so much counts.
+pub(super) fn message(text: Cow<'_, str>) -> Box<str> {
+    if text.len() <= MAX_MESSAGE { text.into() } else { cut(&text) }
+}
+
+fn cut(text: &str) -> Box<str> {
     let end = (0..=MAX_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default().into()
 }

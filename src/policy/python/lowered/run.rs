@@ -8,9 +8,9 @@ use super::node::{
 use super::scene::{Scene, Who};
 use super::value::{V, push};
 use super::{Stop, Unsure};
-use crate::model::{Group, Value};
+use crate::model::Value;
 use crate::policy::python::address;
-use crate::policy::python::outcome::{MAX_MESSAGES, cut};
+use crate::policy::python::outcome::{MAX_MESSAGES, message};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
                 let text = self.shown(value)?;
                 // What is beyond is not told, but made: it may fail.
                 if self.messages.len() < MAX_MESSAGES {
-                    self.messages.push(cut(&text));
+                    self.messages.push(message(text));
                 }
             }
             Step::Assign(local, node) => {
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
             Step::Return(node) => return self.value(node).map(Flow::Return),
             Step::Raise(node) => {
                 let value = self.value(node)?;
-                return Err(Stop::Raised(cut(&self.shown(value)?)));
+                return Err(Stop::Raised(message(self.shown(value)?)));
             }
             Step::Break => return Ok(Flow::Break),
             Step::Continue => return Ok(Flow::Continue),
@@ -310,7 +310,7 @@ impl<'a> Run<'a> {
             (V::Text(key), V::Context | V::Data(_) | V::Map(_))
                 if key.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\')) =>
             {
-                Stop::Raised(cut(&format!("'{key}'")))
+                Stop::Raised(message(format!("'{key}'").into()))
             }
             _ => Unsure.into(),
         })
@@ -454,27 +454,19 @@ impl<'a> Run<'a> {
         for (filter, wanted) in &wanted {
             fits(filter, wanted, "", false)?;
         }
-        if let [(filter, wanted)] = wanted.as_slice()
-            && filter.field == GroupField::Name
-        {
-            return self
-                .scene
-                .has_group(direct, &mut |name| fits(filter, wanted, name, false).unwrap_or(false));
-        }
-        let fits_all = |group: &Group| {
+        self.scene.any_group(direct, &mut |group| {
             wanted.iter().all(|(filter, wanted)| {
                 let key;
-                let text = match filter.field {
-                    GroupField::Key => {
-                        key = group.id.to_string();
+                let text = match (filter.field, group.known) {
+                    (GroupField::Key, Some(known)) => {
+                        key = known.id.to_string();
                         &*key
                     }
-                    _ => &*group.name,
+                    _ => group.name,
                 };
                 fits(filter, wanted, text, group.is_superuser).unwrap_or(false)
             })
-        };
-        Ok(self.scene.groups()?.iter().any(|(group, is)| (*is || !direct) && fits_all(group)))
+        })
     }
 
     fn has_authenticator(&self, kind: V<'a>) -> Result<bool, Stop> {

@@ -6,10 +6,10 @@
 use super::value::V;
 use super::{Stop, Unsure};
 use crate::model::{Group, HttpRequest, Mode, Target, TargetDetail, Value};
-use crate::policy::Input;
 use crate::policy::python::input::http;
 use crate::policy::python::input::{UNKNOWN_ADDRESS, class_name};
 use crate::policy::python::needs::Needs;
+use crate::policy::{HeldGroup, Input};
 use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -80,12 +80,16 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether a group of the user, whom somebody must be, has such a name.
-    pub(super) fn has_group(&self, direct: bool, is: &mut dyn FnMut(&str) -> bool) -> Result<bool, Stop> {
+    /// Whether a group of the user, whom somebody must be, is such a one.
+    pub(super) fn any_group(
+        &self,
+        direct: bool,
+        is: &mut dyn FnMut(HeldGroup<'_>) -> bool,
+    ) -> Result<bool, Stop> {
         match self.who() {
             Who::Unsaved => unsure(),
             Who::Nobody => Ok(false),
-            Who::Stored => Ok(self.input.groups.any_name(direct, is)),
+            Who::Stored => Ok(self.input.groups.any(direct, is)),
         }
     }
 

@@ -288,7 +288,14 @@ impl<'a> V<'a> {
                 Ok(V::Int(left + right))
             }
             (V::Text(left), V::Text(right)) if left.len() + right.len() <= MAX_TEXT => {
-                let mut text = left.into_owned();
+                let mut text = match left {
+                    Cow::Owned(text) => text,
+                    Cow::Borrowed(left) => {
+                        let mut text = String::with_capacity(left.len() + right.len());
+                        text.push_str(left);
+                        text
+                    }
+                };
                 text.push_str(right);
                 Ok(V::from(text))
             }
