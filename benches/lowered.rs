@@ -4,7 +4,12 @@
 //! those that are answered natively: the best of some rounds, since a busy machine only ever adds.
 
 #![expect(clippy::print_stdout, reason = "what was measured is told")]
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has nothing to measure"
+)]
 
 #[path = "../tests/lowered"]
 #[expect(dead_code, reason = "shared with the test that holds them to the interpreter")]

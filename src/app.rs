@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+mod behind;
 pub mod gate;
 pub mod identity;
 mod listen;
@@ -34,6 +35,7 @@ use crate::tls::server::ServerTls;
 use access::Access;
 use admin::{Admin, Operation};
 use axum::Router;
+use behind::{Behind, Straight};
 use envoy_types::ext_authz::v3::pb::AuthorizationServer;
 use futures_util::future::{join_all, pending};
 use gate::{Gate, Load};
@@ -213,12 +215,12 @@ pub async fn run(
     telemetry.metrics.probe(move |readings| {
         readings.requests_in_flight = Some(under_way.under_way() as u64);
     });
-    let door = |name: Listener, listeners: &Listeners, router: Router| {
+    let door = |name: Listener, listeners: &Listeners, router: Router, straight: Option<Straight>| {
         let (gate, tls) = (gate.clone(), listeners.tls.clone());
         if let Some(tls) = &tls {
             gate.metrics.certificate_expires(name, tls.expires());
         }
-        Door { name, router: router.with_state(()), gate, tls, load }
+        Door { name, behind: Behind::new(router.with_state(()), straight), gate, tls, load }
     };
     if let Some(mut doors) = decisions {
         let mut routes = Routes::builder();
@@ -235,14 +237,15 @@ pub async fn run(
             let rules = rules.map_or_else(|| Rules::new(&GatewaySettings::default()), Ok)?;
             Ok::<_, String>(Arc::new(Gateway::new(api.clone(), rules)))
         };
-        routes.add_service(ExtAuthz::new(gateway(doors.ext_authz)?).into_service());
+        let envoy = ExtAuthz::new(gateway(doors.ext_authz)?).into_service();
         let over_http = forward_auth::router(gateway(doors.forward_auth)?);
         let over_http = over_http.merge(authzen::router(api.clone(), doors.authzen));
         routes.add_service(FlowApi::new(api.clone(), tokens).into_service());
-        routes.add_service(api.into_service());
+        let straight = Straight { decisions: api.into_service(), envoy };
         services.extend(ANSWERING);
-        let over_grpc = door(Listener::Grpc, &doors.grpc, with_standard(routes, health_service.clone())?);
-        let over_http = door(Listener::Http, &doors.http, over_http);
+        let routes = with_standard(routes, health_service.clone())?;
+        let over_grpc = door(Listener::Grpc, &doors.grpc, routes, Some(straight));
+        let over_http = door(Listener::Http, &doors.http, over_http, None);
         let mut answering = listen::serve(&mut doors.grpc, &over_grpc, &stopping);
         answering.extend(listen::serve(&mut doors.http, &over_http, &stopping));
         servers.extend(answering.into_iter().map(|server| on(runtime.as_ref(), server)));
@@ -252,7 +255,8 @@ pub async fn run(
         let mut routes = Routes::builder();
         routes.add_service(SyncApi::new(ledger, options, stopping.clone()).into_service());
         services.push(sync_name);
-        let door = door(Listener::Sync, &listeners, with_standard(routes, health_service.clone())?);
+        let routes = with_standard(routes, health_service.clone())?;
+        let door = door(Listener::Sync, &listeners, routes, None);
         servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }
@@ -260,7 +264,7 @@ pub async fn run(
         let metrics = Arc::clone(&telemetry.metrics);
         let admin = Admin { store: Arc::clone(&store), services, stopping: drained, operation, metrics };
         let over_grpc = with_standard(Routes::builder(), health_service)?;
-        let door = door(Listener::Admin, &listeners, admin::router(admin).merge(over_grpc));
+        let door = door(Listener::Admin, &listeners, admin::router(admin).merge(over_grpc), None);
         servers.extend(listen::serve(&mut listeners, &door, &stopping));
         sockets.push(listeners);
     }

@@ -5,30 +5,30 @@
 //! Must not know: what is answered.
 
 use super::access::{Access, Caller, Refused, Standing, Transport};
+use super::behind::{Behind, Body, Call};
 use crate::api::deadline;
 use crate::api::forward_auth;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{self, Access as Service, Label as _, ShedReason};
-use axum::Router;
-use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tower::ServiceExt as _;
 
 /// What is said to those who are refused for the load, made once.
 static TOO_MANY: LazyLock<HeaderMap> =
-    LazyLock::new(|| Refusal::TooMany.status().into_http::<Body>().into_parts().0.headers);
+    LazyLock::new(|| Refusal::TooMany.status().into_http::<()>().into_parts().0.headers);
 static TOO_LATE: LazyLock<HeaderMap> =
-    LazyLock::new(|| Refusal::TooLate.status().into_http::<Body>().into_parts().0.headers);
+    LazyLock::new(|| Refusal::TooLate.status().into_http::<()>().into_parts().0.headers);
 
 /// The header with a gateway's token where `authorization` is the client's own.
 const TOKEN: &str = "x-bindery-token";
@@ -86,7 +86,7 @@ pub struct Gate {
 /// The calls of one connection.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    router: Router,
+    behind: Behind,
     gate: Gate,
     caller: Caller,
     standing: Standing,
@@ -129,9 +129,9 @@ const fn asked(service: Service) -> Option<labels::Service> {
 }
 
 impl Guarded {
-    pub(super) fn new(router: Router, gate: Gate, caller: Caller) -> Self {
+    pub(super) fn new(behind: Behind, gate: Gate, caller: Caller) -> Self {
         let standing = gate.access.standing(&caller);
-        Self { router, gate, caller, standing }
+        Self { behind, gate, caller, standing }
     }
 
     fn let_in(&self, service: Service, headers: &mut HeaderMap) -> Result<(), Refused> {
@@ -151,11 +151,7 @@ impl Guarded {
     }
 
     /// Has a call answered, or refuses it.
-    fn take(
-        &self,
-        mut request: Request<Body>,
-        is_grpc: bool,
-    ) -> Result<impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<>, Refusal> {
+    fn take(&self, mut request: Request<Incoming>, is_grpc: bool) -> Result<Answering, Refusal> {
         let service = called(request.uri().path());
         if let Some(service) = service {
             let headers = request.headers_mut();
@@ -165,16 +161,15 @@ impl Guarded {
                 Refusal::Caller(service, why)
             })?;
         }
-        let place = match service.and_then(asked) {
-            None => None,
-            Some(service) => {
-                let place = self.gate.load.enter().ok_or_else(|| {
-                    self.gate.metrics.shed(service, ShedReason::InFlight);
-                    Refusal::TooMany
-                });
-                Some((place?, service))
-            }
-        };
+        let mut turn = None;
+        if let Some(service) = service.and_then(asked) {
+            let place = self.gate.load.enter().ok_or_else(|| {
+                self.gate.metrics.shed(service, ShedReason::InFlight);
+                Refusal::TooMany
+            });
+            let (place, metrics) = (place?, Arc::clone(&self.gate.metrics));
+            turn = Some(Turn { place, service, metrics, has_come: false });
+        }
         if service == Some(Service::ForwardAuth) {
             let address = match self.caller.transport {
                 Transport::Tcp(address) => Some(address.ip()),
@@ -184,31 +179,83 @@ impl Guarded {
         }
         let read = Instant::now();
         let until = deadline::of(request.headers()).map(|left| read + left);
-        let (router, metrics) = (self.router.clone(), Arc::clone(&self.gate.metrics));
-        Ok(async move {
-            if let Some((Place(load), service)) = &place {
-                let waited = read.elapsed();
-                let refusal = if until.is_some_and(|until| read + waited >= until) {
-                    Some((ShedReason::Deadline, Refusal::Deadline))
-                } else {
-                    (waited > load.queue).then_some((ShedReason::Queue, Refusal::TooLate))
-                };
-                if let Some((reason, refusal)) = refusal {
-                    metrics.shed(*service, reason);
-                    return Ok(refusal.response(is_grpc));
-                }
+        Ok(Answering { call: self.behind.call(request), turn, read, until, timer: None, is_grpc })
+    }
+}
+
+/// A call that is being answered.
+struct Answering {
+    call: Call,
+    /// Nothing where no question is asked.
+    turn: Option<Turn>,
+    /// When the call was read.
+    read: Instant,
+    /// When whoever called is gone.
+    until: Option<Instant>,
+    /// Made once the answer is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_grpc: bool,
+}
+
+/// What a question waits for before it is looked at.
+#[derive(Debug)]
+struct Turn {
+    place: Place,
+    service: labels::Service,
+    metrics: Arc<Metrics>,
+    has_come: bool,
+}
+
+impl Turn {
+    /// Why a question is not answered whose turn has come.
+    fn refusal(&self, read: Instant, until: Option<Instant>) -> Option<Refusal> {
+        let waited = read.elapsed();
+        let (reason, refusal) = if until.is_some_and(|until| read + waited >= until) {
+            (ShedReason::Deadline, Refusal::Deadline)
+        } else if waited > self.place.0.queue {
+            (ShedReason::Queue, Refusal::TooLate)
+        } else {
+            return None;
+        };
+        self.metrics.shed(self.service, reason);
+        Some(refusal)
+    }
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Self { call, turn, read, until, timer, is_grpc } = self.get_mut();
+        if let Some(turn) = turn.as_mut().filter(|turn| !turn.has_come) {
+            turn.has_come = true;
+            if let Some(refusal) = turn.refusal(*read, *until) {
+                return Poll::Ready(refusal.response(*is_grpc));
             }
-            let answer = router.oneshot(request);
-            let answer = match until {
-                // Whoever called is gone by then: so is the work, for it is dropped.
-                Some(until) => tokio::time::timeout_at(until, answer)
-                    .await
-                    .unwrap_or_else(|_| Ok(Refusal::Deadline.response(is_grpc))),
-                None => answer.await,
-            };
-            drop(place);
-            answer
-        })
+        }
+        if let Poll::Ready(answer) = Pin::new(call).poll(context) {
+            // Its place is free again before the answer is sent.
+            *turn = None;
+            return Poll::Ready(answer);
+        }
+        let Some(until) = *until else { return Poll::Pending };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        // Whoever called is gone by then: so is the work, for it is dropped.
+        timer.as_mut().poll(context).map(|()| Refusal::Deadline.response(*is_grpc))
+    }
+}
+
+/// A call that is answered, or was refused. What is asked all day has no box here.
+pub(super) struct Taken(Result<Answering, (Refusal, bool)>);
+
+impl Future for Taken {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Ok(answering) => Pin::new(answering).poll(context).map(Ok),
+            Err((refusal, is_grpc)) => Poll::Ready(Ok(refusal.response(*is_grpc))),
+        }
     }
 }
 
@@ -217,14 +264,11 @@ impl Guarded {
 impl hyper::service::Service<Request<Incoming>> for Guarded {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Taken;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Taken {
         let is_grpc = is_grpc(request.headers());
-        match self.take(request.map(Body::new), is_grpc) {
-            Ok(answer) => Box::pin(answer),
-            Err(refusal) => Box::pin(std::future::ready(Ok(refusal.response(is_grpc)))),
-        }
+        Taken(self.take(request, is_grpc).map_err(|refusal| (refusal, is_grpc)))
     }
 }
 
@@ -296,15 +340,15 @@ impl Refusal {
     fn response(self, is_grpc: bool) -> Response<Body> {
         let mut response = if is_grpc {
             // Whoever has too much to do must not have much to do with saying so.
-            let mut response = Response::new(Body::empty());
+            let mut response = Response::new(Either::Left(tonic::body::Body::empty()));
             *response.headers_mut() = match self {
                 Self::TooMany => TOO_MANY.clone(),
                 Self::TooLate => TOO_LATE.clone(),
-                _ => self.status().into_http::<Body>().into_parts().0.headers,
+                _ => self.status().into_http::<()>().into_parts().0.headers,
             };
             return response;
         } else {
-            Response::new(Body::from(format!("{}\n", self.message())))
+            Response::new(Either::Right(axum::body::Body::from(format!("{}\n", self.message()))))
         };
         *response.status_mut() = match self.code() {
             // A gateway takes 401 for the client's, and would send people to sign in.

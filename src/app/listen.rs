@@ -3,6 +3,7 @@
 //! Must not know: what is served.
 
 use super::access::{Caller, Transport};
+use super::behind::Behind;
 use super::gate::{Gate, Guarded};
 use super::{Listeners, Serving, stopped};
 use crate::config::LoadSettings;
@@ -10,7 +11,6 @@ use crate::telemetry::Metrics;
 use crate::telemetry::labels::{ConnectionRefusal, Label as _, Listener};
 use crate::tls::peer;
 use crate::tls::server::ServerTls;
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::hash::{BuildHasher as _, RandomState};
@@ -47,7 +47,7 @@ pub(super) struct Door {
     /// The listener's name.
     pub(super) name: Listener,
     /// What is called.
-    pub(super) router: Router,
+    pub(super) behind: Behind,
     /// What calls pass before.
     pub(super) gate: Gate,
     /// TLS over TCP.
@@ -245,7 +245,7 @@ impl Door {
         place: Place,
     ) {
         let end = self.end(&caller);
-        let service = Guarded::new(self.router, self.gate, caller);
+        let service = Guarded::new(self.behind, self.gate, caller);
         let mut builder = Builder::new(TokioExecutor::new());
         let header_bytes = usize::try_from(self.load.header_bytes).unwrap_or(usize::MAX);
         builder
