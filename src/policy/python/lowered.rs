@@ -104,3 +104,76 @@ fn plain(value: V<'_>) -> Option<Value> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Context, Timestamp};
+    use crate::policy::python::Program;
+    use crate::policy::tests::{ALICE, Nowhere};
+    use crate::policy::{Calls, Evaluation, Input, Verdict};
+
+    /// What a body says natively; nothing where the interpreter is asked.
+    fn natively(source: &str) -> Option<Verdict> {
+        let context = Context { client_ip: "10.1.2.3".parse().ok(), ..Context::at(Timestamp::new(0, 0)) };
+        let (groups, world, calls) = (&Nowhere, &Nowhere, Calls::default());
+        let input = Input { person: ALICE, context: &context, target: None, groups, world, calls: &calls };
+        match Program::new("p", source).evaluate(&input) {
+            Evaluation::Done(verdict) => Some(verdict),
+            Evaluation::Deferred(_) => None,
+        }
+    }
+
+    #[test]
+    fn common_bodies_are_answered_here() {
+        for (source, passing) in [
+            ("return True", true),
+            ("return request.user.username == 'alice'", true),
+            ("return request.user.username in ['bob', 'carol']", false),
+            ("return ak_client_ip in ip_network('10.0.0.0/8')", true),
+            ("return regex_match(request.user.username, '^al')", true),
+            ("return not request.context.get('risk')", true),
+            ("if request.user.username.startswith('b'):\n    return True\nreturn False", false),
+            (
+                "for name in ['bob', 'alice']:\n    if name == request.user.username:\n        return True\nreturn False",
+                true,
+            ),
+        ] {
+            assert_eq!(natively(source), Some(Verdict::of(passing)), "{source}");
+        }
+    }
+
+    #[test]
+    fn messages_come_with_the_answer_and_errors_with_their_text() {
+        let verdict = natively("ak_message('not you')\nreturn False").unwrap();
+        assert_eq!((verdict.messages.len(), verdict.result), (1, Ok(false)));
+        let verdict = natively("return request.context['risk'] > 3").unwrap();
+        assert!(verdict.result.unwrap_err().contains("risk"));
+    }
+
+    #[test]
+    fn what_only_the_interpreter_knows_is_left_to_it() {
+        for source in [
+            "return len({1, 2}) == 2",
+            "return sum(range(3)) == 3",
+            "x = [1]\nx.append(2)\nreturn len(x) == 2",
+            "try:\n    return 1 / 0\nexcept ZeroDivisionError:\n    return True",
+            // Beyond the bound on steps.
+            &format!(
+                "for a in [{0}]:\n    for b in [{0}]:\n        if a == b + 1:\n            return True\nreturn False",
+                "1, ".repeat(200)
+            ),
+        ] {
+            assert_eq!(natively(source), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn why_a_body_is_not_lowered_names_the_line() {
+        let why = |source: &str| {
+            Program::new("p", source).not_lowered().map(|why| (why.line, why.what.to_string()))
+        };
+        assert_eq!(why("return True"), None);
+        let (line, what) = why("x = 1\ntry:\n    return x\nexcept Exception:\n    return False").unwrap();
+        assert_eq!(line, 2, "{what}");
+    }
+}
