@@ -114,8 +114,8 @@ mod tests {
 
     /// What a body says natively; nothing where the interpreter is asked.
     fn natively(source: &str) -> Option<Verdict> {
-        let context = Context { client_ip: "10.1.2.3".parse().ok(), ..Context::at(Timestamp::new(0, 0)) };
-        let (groups, world, calls) = (&Nowhere, &Nowhere, Calls::default());
+        let (context, calls) = (Context::at(Timestamp::new(0, 0)), Calls::default());
+        let (groups, world) = (&Nowhere, &Nowhere);
         let input = Input { person: ALICE, context: &context, target: None, groups, world, calls: &calls };
         match Program::new("p", source).evaluate(&input) {
             Evaluation::Done(verdict) => Some(verdict),
@@ -129,7 +129,7 @@ mod tests {
             ("return True", true),
             ("return request.user.username == 'alice'", true),
             ("return request.user.username in ['bob', 'carol']", false),
-            ("return ak_client_ip in ip_network('10.0.0.0/8')", true),
+            ("return ip_address('10.1.2.3') in ip_network('10.0.0.0/8')", true),
             ("return regex_match(request.user.username, '^al')", true),
             ("return not request.context.get('risk')", true),
             ("if request.user.username.startswith('b'):\n    return True\nreturn False", false),
