@@ -7,6 +7,7 @@ pub mod access;
 pub mod admin;
 mod behind;
 pub mod gate;
+mod gather;
 pub mod identity;
 mod listen;
 pub mod places;

@@ -6,12 +6,13 @@
 
 use super::access::{Access, Caller, Refused, Standing, Transport};
 use super::behind::{Behind, Body, Call};
+use super::gather::{Fresh, Siblings};
 use crate::api::deadline;
 use crate::api::forward_auth;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{self, Access as Service, Label as _, ShedReason};
 use axum::extract::ConnectInfo;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -90,6 +91,7 @@ pub(super) struct Guarded {
     gate: Gate,
     caller: Caller,
     standing: Standing,
+    siblings: Arc<Siblings>,
 }
 
 /// Why a call is not answered.
@@ -129,9 +131,9 @@ const fn asked(service: Service) -> Option<labels::Service> {
 }
 
 impl Guarded {
-    pub(super) fn new(behind: Behind, gate: Gate, caller: Caller) -> Self {
+    pub(super) fn new(behind: Behind, gate: Gate, caller: Caller, siblings: Arc<Siblings>) -> Self {
         let standing = gate.access.standing(&caller);
-        Self { behind, gate, caller, standing }
+        Self { behind, gate, caller, standing, siblings }
     }
 
     fn let_in(&self, service: Service, headers: &mut HeaderMap) -> Result<(), Refused> {
@@ -246,13 +248,18 @@ impl Future for Answering {
 }
 
 /// A call that is answered, or was refused. What is asked all day has no box here.
-pub(super) struct Taken(Result<Answering, (Refusal, bool)>);
+pub(super) struct Taken {
+    call: Result<Answering, (Refusal, bool)>,
+    /// Until the end of the first turn, where that is not the connection's own.
+    fresh: Option<Fresh>,
+}
 
 impl Future for Taken {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
+        let _first = self.fresh.take();
+        match &mut self.call {
             Ok(answering) => Pin::new(answering).poll(context).map(Ok),
             Err((refusal, is_grpc)) => Poll::Ready(Ok(refusal.response(*is_grpc))),
         }
@@ -268,7 +275,9 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
 
     fn call(&self, request: Request<Incoming>) -> Taken {
         let is_grpc = is_grpc(request.headers());
-        Taken(self.take(request, is_grpc).map_err(|refusal| (refusal, is_grpc)))
+        // Over HTTP/1 it is the connection itself that polls what comes of this, which must not wait for it.
+        let fresh = (request.version() == Version::HTTP_2).then(|| self.siblings.enter());
+        Taken { call: self.take(request, is_grpc).map_err(|refusal| (refusal, is_grpc)), fresh }
     }
 }
 

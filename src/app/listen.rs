@@ -5,6 +5,7 @@
 use super::access::{Caller, Transport};
 use super::behind::Behind;
 use super::gate::{Gate, Guarded};
+use super::gather::{Gathering, Siblings};
 use super::{Listeners, Serving, stopped};
 use crate::config::LoadSettings;
 use crate::telemetry::Metrics;
@@ -245,7 +246,8 @@ impl Door {
         place: Place,
     ) {
         let end = self.end(&caller);
-        let service = Guarded::new(self.behind, self.gate, caller);
+        let siblings = Arc::<Siblings>::default();
+        let service = Guarded::new(self.behind, self.gate, caller, Arc::clone(&siblings));
         let mut builder = Builder::new(TokioExecutor::new());
         let header_bytes = usize::try_from(self.load.header_bytes).unwrap_or(usize::MAX);
         builder
@@ -265,7 +267,7 @@ impl Door {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
-            ended = &mut connection => ended,
+            ended = Gathering::new(connection.as_mut(), siblings) => ended,
             // How long that may take is said by who waits for all.
             () = stopped(stopping) => {
                 connection.as_mut().graceful_shutdown();
