@@ -91,11 +91,11 @@ fn question(slug: &str) -> Vec<u8> {
     let request = v1::CheckRequest {
         target: target(slug),
         subject: Some(v1::Subject { username: "alice".into(), ..Default::default() }),
-        context: Some(v1::Context {
+        context: Some(Box::new(v1::Context {
             client_ip: "192.0.2.7".into(),
             event: Some(v1::Event { action: "login".into(), ..Default::default() }),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     request.encode_to_vec()

@@ -281,11 +281,11 @@ fn python(criterion: &mut Criterion) {
     let ask = |name: &str| v1::CheckRequest {
         target: Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(text(name))) }),
         subject: Some(v1::Subject { username: text("alice"), ..Default::default() }),
-        context: Some(v1::Context {
+        context: Some(Box::new(v1::Context {
             client_ip: text("10.1.2.3"),
             http: Some(v1::HttpRequest { method: text("GET"), path: text("/"), ..Default::default() }),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     let now = bindery::api::ask::now();

@@ -105,7 +105,7 @@ fn question(number: usize) -> v1::CheckRequest {
     v1::CheckRequest {
         target: Some(v1::TargetRef { target: Some(v1::target_ref::Target::Application(slug)) }),
         subject: Some(v1::Subject { username: "alice".into(), ..Default::default() }),
-        context: Some(v1::Context { client_ip: "192.0.2.7".into(), ..Default::default() }),
+        context: Some(v1::Context { client_ip: "192.0.2.7".into(), ..Default::default() }.into()),
         ..Default::default()
     }
 }

@@ -105,7 +105,11 @@ mod tests {
             ("groups that the caller vouches for", unknown(&["staff", "guests"]), v1::Decision::Allow),
             ("nobody's groups", unknown(&[]), v1::Decision::Deny),
             ("nobody", v1::CheckRequest { subject: anonymous, ..application("wiki") }, v1::Decision::Deny),
-            ("an address", v1::CheckRequest { context, ..application("wiki") }, v1::Decision::Allow),
+            (
+                "an address",
+                v1::CheckRequest { context: context.map(Box::new), ..application("wiki") },
+                v1::Decision::Allow,
+            ),
         ];
         for (name, question, decision) in questions {
             // The first time, caches are filled.

@@ -305,7 +305,7 @@ mod tests {
                 };
                 let context =
                     v1::Context { client_ip: "10.0.0.1".into(), http: Some(http), ..Default::default() };
-                let told = v1::CheckRequest { context: Some(context), ..plain.clone() };
+                let told = v1::CheckRequest { context: Some(context.into()), ..plain.clone() };
                 let core =
                     async |asked| match ask::check(&store, &Evaluators::default(), asked, ask::now()).await {
                         Err(_) => Said::Nothing,

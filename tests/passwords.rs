@@ -60,7 +60,7 @@ mod tests {
         let request = v1::CheckRequest {
             target: Some(stage()),
             subject: Some(v1::Subject { username: username.into(), ..Default::default() }),
-            context: Some(v1::Context { values: Some(values), ..Default::default() }),
+            context: Some(v1::Context { values: Some(values), ..Default::default() }.into()),
             ..Default::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

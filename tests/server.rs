@@ -383,7 +383,7 @@ mod tests {
         let target =
             |target| v1::CheckRequest { target: Some(v1::TargetRef { target: Some(target) }), ..ask("wiki") };
         let subject = |subject| v1::CheckRequest { subject: Some(subject), ..ask("wiki") };
-        let context = |context| v1::CheckRequest { context: Some(context), ..ask("wiki") };
+        let context = |context| v1::CheckRequest { context: Some(Box::new(context)), ..ask("wiki") };
         let ada = || v1::Subject { username: "ada".into(), ..Default::default() };
         let entitlement = |application: &str, name: &str| {
             T::Entitlement(v1::EntitlementRef {
@@ -534,7 +534,8 @@ mod tests {
         let status = client.check_batch(batch).await.unwrap_err();
         assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "checks");
         let huge = v1::Context { client_ip: "x".repeat(5 << 20), ..Default::default() };
-        let status = client.check(v1::CheckRequest { context: Some(huge), ..ask("wiki") }).await.unwrap_err();
+        let status =
+            client.check(v1::CheckRequest { context: Some(huge.into()), ..ask("wiki") }).await.unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
         running.end().await;
     }

@@ -548,7 +548,7 @@ mod tests {
         let asked = |username: &str| {
             let user = Some(v1::EventUser { username: username.into(), ..Default::default() });
             let event = Some(v1::Event { user, ..Default::default() });
-            let context = Some(v1::Context { event, ..Default::default() });
+            let context = Some(v1::Context { event, ..Default::default() }.into());
             let rule = target(T::NotificationRule("rule".into()));
             let request = v1::CheckRequest { target: rule, context, ..Default::default() };
             match attempt(&store.load(), request, NOW).unwrap() {

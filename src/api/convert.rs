@@ -30,7 +30,10 @@ type Checked<T> = Result<T, Failure>;
 /// The question of a message; `now` counts where the message names no moment.
 pub(super) fn question(request: v1::CheckRequest, now: Timestamp) -> Checked<Question> {
     let target = target(request.target)?;
-    let context = context(request.context.unwrap_or_default(), now)?;
+    let context = match request.context {
+        Some(message) => context(*message, now)?,
+        None => Context::at(now),
+    };
     let subject = match request.subject {
         Some(message) => subject(message)?,
         None if target.kind() == TargetKind::NotificationRule => actor(context.event.as_ref())?,
@@ -422,7 +425,7 @@ mod tests {
 
     fn of_event(user: Option<v1::EventUser>) -> Question {
         let event = Some(v1::Event { action: "login_failed".into(), user, ..Default::default() });
-        let context = Some(v1::Context { event, ..Default::default() });
+        let context = Some(v1::Context { event, ..Default::default() }.into());
         let rule = request(Target::NotificationRule("rule".into()));
         question(v1::CheckRequest { context, ..rule }, NOW).unwrap()
     }
@@ -521,7 +524,7 @@ mod tests {
         });
         let request = v1::CheckRequest {
             subject: Some(v1::Subject { username: "ada".into(), ..Default::default() }),
-            context: Some(v1::Context { event, ..Default::default() }),
+            context: Some(v1::Context { event, ..Default::default() }.into()),
             ..request(Target::NotificationRule("rule".into()))
         };
         assert_eq!(question(request, NOW).unwrap().subject.username.as_deref(), Some("ada"));

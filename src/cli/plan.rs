@@ -131,6 +131,7 @@ fn plan(args: PlanArgs) -> Result<(Desk, v1::PlanFlowRequest, v1::PlanFlowRespon
     }
     let v1::CheckRequest { subject, context, .. } = about.request()?;
     let explain = v1::ExplainLevel::Full.into();
+    let context = context.map(|context| *context);
     let request = v1::PlanFlowRequest { flow, subject, context, allow_empty, explain, min_revision: 0 };
     let desk = if whom.bundle.is_empty() && whom.blueprint.is_empty() {
         Desk::server(whom.asked()?)?

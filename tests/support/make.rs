@@ -61,7 +61,7 @@ pub(crate) fn question(target: v1::TargetRef, user_id: &str) -> v1::CheckRequest
     v1::CheckRequest {
         target: Some(target),
         subject: Some(v1::Subject { user_id: user_id.into(), ..Default::default() }),
-        context: Some(v1::Context { time: Some(moment(NOW)), ..Default::default() }),
+        context: Some(v1::Context { time: Some(moment(NOW)), ..Default::default() }.into()),
         full_evaluation: true,
         ..Default::default()
     }

@@ -182,7 +182,7 @@ impl Asked {
         Ok(v1::CheckRequest {
             target: Some(target_ref(&target)),
             subject: Some(self.subject(settings)?),
-            context: Some(self.context()?),
+            context: Some(self.context()?.into()),
             explain: v1::ExplainLevel::Reasons.into(),
             ..Default::default()
         })

@@ -200,7 +200,7 @@ impl AboutArgs {
             values: data("context", values, self.context)?,
             ..Default::default()
         };
-        Ok(v1::CheckRequest { subject: Some(subject), context: Some(context), ..Default::default() })
+        Ok(v1::CheckRequest { subject: Some(subject), context: Some(context.into()), ..Default::default() })
     }
 }
 

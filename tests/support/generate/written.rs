@@ -280,7 +280,7 @@ impl World {
         v1::CheckRequest {
             target: Some(found.unwrap_or_else(missing)),
             subject: has_subject.then(|| asked.subject.clone()),
-            context: Some(context),
+            context: Some(context.into()),
             scope: asked.scope.into(),
             ..Default::default()
         }

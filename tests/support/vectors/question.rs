@@ -134,7 +134,7 @@ pub(super) fn ask(
     v1::CheckRequest {
         target: Some(target.clone()),
         subject,
-        context: Some(context),
+        context: Some(context.into()),
         scope: scope.into(),
         full_evaluation: true,
         ..Default::default()
