@@ -247,7 +247,7 @@ mod tests {
             let request = v1::PlanFlowRequest {
                 flow: "login".into(),
                 subject: Some(v1::Subject { anonymous: true, ..Default::default() }),
-                context: Some(v1::Context { values: Some(values), ..Default::default() }.into()),
+                context: Some(v1::Context { values: Some(values), ..Default::default() }),
                 ..Default::default()
             };
             let planned = running.flows.plan_flow(request).await.unwrap().into_inner();
