@@ -43,7 +43,7 @@ use tonic::{Request, Response, Status};
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const MANY: usize = 32;
 const ROUND: Duration = Duration::from_secs(1);

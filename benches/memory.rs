@@ -16,7 +16,7 @@ use v1::resource::Resource as R;
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const TARGETS: usize = 200_000;
 const BINDINGS: i32 = 5;

@@ -24,7 +24,7 @@ use v1::target_ref::Target as T;
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const WARM_UP: usize = 2_000;
 const ROUND: Duration = Duration::from_secs(3);

@@ -402,6 +402,10 @@ fn answer(found: Option<Outcome>) -> Object {
     ])
 }
 
+/// What a worker tells its allocator, whose own ways would run into the limits: no thread, and nothing kept that is no longer used,
+/// in memory or in addresses.
+const ALLOCATOR: &str = "background_thread:false,narenas:1,retain:false,dirty_decay_ms:10,muzzy_decay_ms:0";
+
 impl Worker {
     fn start(options: &PythonOptions, beside: bool) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -414,9 +418,8 @@ impl Worker {
                 let output = theirs.try_clone()?;
                 let mut command = Command::new(program);
                 command.arg("python-worker").arg(options.memory.to_string());
-                // No variable of the server's is a program's business. The allocator would otherwise commit a gigabyte
-                // at once, so that no limit would limit, and keep for a second what is no longer used.
-                command.env_clear().env("MIMALLOC_ARENA_EAGER_COMMIT", "0").env("MIMALLOC_PURGE_DELAY", "10");
+                // No variable of the server's is a program's business.
+                command.env_clear().env("_RJEM_MALLOC_CONF", ALLOCATOR);
                 command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
                 command.stdout(Stdio::from(std::os::fd::OwnedFd::from(output))).stderr(Stdio::null());
                 Some(command.kill_on_drop(true).spawn()?)
